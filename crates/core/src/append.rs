@@ -1,0 +1,690 @@
+//! What is asked of the log ([`Append`]) and what comes of it ([`AppendOutcome`]).
+
+use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::event::{EventId, NewEvent, Payload, Timestamp};
+use crate::json;
+use crate::limits::Limits;
+use crate::names::{EventType, StreamName, Tag, Tags};
+use crate::place::{Checkpoint, Partition, Place, Position, Version};
+
+/// What a writer expects of a stream before its events are added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ExpectedVersion {
+    /// Whatever there is.
+    #[default]
+    Any,
+    /// The stream must not exist.
+    None,
+    /// The stream must exist.
+    Exists,
+    /// The stream's version must be this.
+    Exact(Version),
+}
+
+impl ExpectedVersion {
+    /// Whether a stream whose version is `current` is what was expected.
+    pub fn is_met_by(self, current: Option<Version>) -> bool {
+        match self {
+            ExpectedVersion::Any => true,
+            ExpectedVersion::None => current.is_none(),
+            ExpectedVersion::Exists => current.is_some(),
+            ExpectedVersion::Exact(version) => current == Some(version),
+        }
+    }
+}
+
+impl std::fmt::Display for ExpectedVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ExpectedVersion::Any => f.write_str("any"),
+            ExpectedVersion::None => f.write_str("none"),
+            ExpectedVersion::Exists => f.write_str("exists"),
+            ExpectedVersion::Exact(version) => version.fmt(f),
+        }
+    }
+}
+
+impl std::str::FromStr for ExpectedVersion {
+    type Err = InvalidAppend;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "any" => ExpectedVersion::Any,
+            "none" => ExpectedVersion::None,
+            "exists" => ExpectedVersion::Exists,
+            number if number.bytes().all(|b| b.is_ascii_digit()) => ExpectedVersion::Exact(Version(
+                number
+                    .parse()
+                    .map_err(|_| InvalidAppend::new("expected", "must be `any`, `none`, `exists` or a version"))?,
+            )),
+            _ => return Err(InvalidAppend::new("expected", "must be `any`, `none`, `exists` or a version")),
+        })
+    }
+}
+
+/// One item of a [`Query`]: any of the types and all of the tags. An empty list asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct QueryItem {
+    /// The event has one of these types.
+    pub types: Vec<EventType>,
+    /// The event has all of these tags.
+    pub tags: Vec<Tag>,
+}
+
+impl QueryItem {
+    /// Whether an event with this type and these tags matches.
+    pub fn matches(&self, event_type: &EventType, tags: &Tags) -> bool {
+        (self.types.is_empty() || self.types.contains(event_type)) && self.tags.iter().all(|tag| tags.contains(tag))
+    }
+}
+
+/// Events that match any of the items.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Query {
+    /// The alternatives.
+    pub items: Vec<QueryItem>,
+}
+
+impl Query {
+    /// Whether an event with this type and these tags matches.
+    pub fn matches(&self, event_type: &EventType, tags: &Tags) -> bool {
+        self.items.iter().any(|item| item.matches(event_type, tags))
+    }
+}
+
+/// "No event matching this query after this checkpoint." The field calls it a dynamic consistency boundary.
+///
+/// It is checked in the partition the append goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Condition {
+    /// What must not be there.
+    pub query: Query,
+    /// After where it must not be; `None` looks at the whole log.
+    pub after: Option<Checkpoint>,
+}
+
+/// The checkpoint of the consumer that made an append: both commit together, and it must advance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tracking {
+    /// The consumer.
+    pub name: String,
+    /// Up to where it has consumed.
+    pub checkpoint: Checkpoint,
+}
+
+/// The events for one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamWrite {
+    /// The stream.
+    pub stream: StreamName,
+    /// What the writer expects of it.
+    pub expected: ExpectedVersion,
+    /// The events, at least one, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// One or more stream writes, all or none. A value of this type is valid: it was checked against the [`Limits`].
+///
+/// ```
+/// use pacioli_core::{Append, EventId, EventType, ExpectedVersion, Limits, NewEvent, StreamName, Timestamp};
+///
+/// let opened = NewEvent::json(EventId(uuid::Uuid::from_u128(1)), EventType::new("AccountOpened")?, &b"{}"[..]);
+/// let append = Append::to(StreamName::new("account-42")?, ExpectedVersion::None, vec![opened])
+///     .check(&Limits::default(), Timestamp::from_micros(0), 1)?;
+/// assert_eq!(append.events(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Append {
+    request: AppendRequest,
+    partition: Partition,
+    events: usize,
+    bytes: usize,
+    content: Option<ContentHash>,
+}
+
+/// SHA-256 of what an append asks to store: streams and events as sent, without ids and without expectations.
+pub type ContentHash = [u8; 32];
+
+/// An append as it came, not checked yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppendRequest {
+    /// Recognises the request when its event ids are made anew.
+    pub key: Option<Uuid>,
+    /// The writes, at least one, each to another stream.
+    pub writes: Vec<StreamWrite>,
+    /// What must not be in the log.
+    pub condition: Option<Condition>,
+    /// The consumer's checkpoint that commits with it.
+    pub tracking: Option<Tracking>,
+}
+
+/// A field of an append that was refused before anything was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidAppend {
+    /// The field, like `writes[0].events[3].data`.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub problem: String,
+    /// Whether it is over a limit (413) rather than malformed (400).
+    pub over_limit: bool,
+}
+
+impl InvalidAppend {
+    /// A malformed field.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> InvalidAppend {
+        InvalidAppend { field: field.into(), problem: problem.into(), over_limit: false }
+    }
+
+    fn over(field: impl Into<String>, problem: impl Into<String>) -> InvalidAppend {
+        InvalidAppend { over_limit: true, ..InvalidAppend::new(field, problem) }
+    }
+}
+
+impl Append {
+    /// Starts an append of events to one stream.
+    pub fn to(stream: StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> AppendRequest {
+        AppendRequest { writes: vec![StreamWrite { stream, expected, events }], ..AppendRequest::default() }
+    }
+
+    /// The idempotency key.
+    pub fn key(&self) -> Option<Uuid> {
+        self.request.key
+    }
+
+    /// The writes: at least one, each to another stream, all in one partition.
+    pub fn writes(&self) -> &[StreamWrite] {
+        &self.request.writes
+    }
+
+    /// What must not be in the log.
+    pub fn condition(&self) -> Option<&Condition> {
+        self.request.condition.as_ref()
+    }
+
+    /// The consumer's checkpoint.
+    pub fn tracking(&self) -> Option<&Tracking> {
+        self.request.tracking.as_ref()
+    }
+
+    /// The partition all its streams live in.
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// How many events it has.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// How many bytes it counts for in a bounded queue.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The hash of its content, where it has a key.
+    pub fn content(&self) -> Option<&ContentHash> {
+        self.content.as_ref()
+    }
+
+    /// Refuses a condition that looks after a place the log has not reached: it could never see what it asks for.
+    pub fn check_condition_is_not_past(&self, heads: &Checkpoint) -> Result<(), InvalidAppend> {
+        let head = Place { partition: self.partition, position: heads.position(self.partition) };
+        match self.condition().and_then(|condition| condition.after.as_ref()) {
+            Some(after) if after.position(head.partition) > head.position || after.epoch() > heads.epoch() => {
+                Err(InvalidAppend::new("condition.after", format!("`{after}` lies past the head, {head}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The request, to be sent on.
+    pub fn request(&self) -> &AppendRequest {
+        &self.request
+    }
+
+    /// Takes the append apart.
+    pub fn into_request(self) -> AppendRequest {
+        self.request
+    }
+}
+
+impl AppendRequest {
+    /// Adds a write to another stream.
+    #[must_use]
+    pub fn and(mut self, stream: StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> AppendRequest {
+        self.writes.push(StreamWrite { stream, expected, events });
+        self
+    }
+
+    /// Sets the idempotency key.
+    #[must_use]
+    pub fn key(mut self, key: Uuid) -> AppendRequest {
+        self.key = Some(key);
+        self
+    }
+
+    /// Sets the condition.
+    #[must_use]
+    pub fn unless(mut self, query: Query, after: Option<Checkpoint>) -> AppendRequest {
+        self.condition = Some(Condition { query, after });
+        self
+    }
+
+    /// Sets the consumer's checkpoint.
+    #[must_use]
+    pub fn tracking(mut self, name: impl Into<String>, checkpoint: Checkpoint) -> AppendRequest {
+        self.tracking = Some(Tracking { name: name.into(), checkpoint });
+        self
+    }
+
+    /// Turns the request into an [`Append`], or names the first field that is wrong.
+    ///
+    /// `now` bounds `occurred_at`; `partitions` is how many the store has, since an append must stay in one.
+    pub fn check(self, limits: &Limits, now: Timestamp, partitions: u16) -> Result<Append, InvalidAppend> {
+        let mut ids = HashSet::new();
+        let mut events = 0;
+        let mut bytes = 0;
+        if self.writes.is_empty() {
+            return Err(InvalidAppend::new("writes", "an append needs at least one stream"));
+        }
+        let total: usize = self.writes.iter().map(|write| write.events.len()).sum();
+        if total > limits.append_events_max {
+            return Err(InvalidAppend::over(
+                "events",
+                format!("an append has at most {} events, this one has {total}; split it", limits.append_events_max),
+            ));
+        }
+        let partition = self.writes[0].stream.partition(partitions);
+        for (w, write) in self.writes.iter().enumerate() {
+            let stream = &write.stream;
+            if self.writes[..w].iter().any(|other| other.stream == *stream) {
+                return Err(InvalidAppend::new(
+                    format!("writes[{w}].stream"),
+                    format!("`{stream}` is written twice in one append; put its events together"),
+                ));
+            }
+            if stream.partition(partitions) != partition {
+                return Err(InvalidAppend::new(
+                    format!("writes[{w}].stream"),
+                    format!(
+                        "`{}` lives in partition {partition} and `{stream}` in partition {}: an append must stay in one \
+                         partition; streams whose names share the part after the first `-` do",
+                        self.writes[0].stream,
+                        stream.partition(partitions)
+                    ),
+                ));
+            }
+            if write.events.is_empty() {
+                return Err(InvalidAppend::new(format!("writes[{w}].events"), "an append needs at least one event"));
+            }
+            for (e, event) in write.events.iter().enumerate() {
+                let field = |name: &str| format!("writes[{w}].events[{e}].{name}");
+                check_event(event, limits, now, field)?;
+                if total > 1 && !ids.insert(event.id) {
+                    return Err(InvalidAppend::new(
+                        field("id"),
+                        format!("the id {} is used twice in this append; every event needs its own", event.id),
+                    ));
+                }
+                bytes += event.len();
+            }
+            events += write.events.len();
+        }
+        if bytes > limits.append_bytes_max {
+            return Err(InvalidAppend::over(
+                "events",
+                format!("an append has at most {} bytes, this one has {bytes}; split it", limits.append_bytes_max),
+            ));
+        }
+        if let Some(condition) = &self.condition {
+            check_condition(condition, limits, partitions)?;
+        }
+        if let Some(tracking) = &self.tracking {
+            check_consumer_name("tracking.name", &tracking.name)?;
+            if tracking.checkpoint.partitions() != partitions {
+                return Err(wrong_partitions("tracking.checkpoint", &tracking.checkpoint, partitions));
+            }
+        }
+        let content = self.key.map(|_| content_hash(&self.writes));
+        Ok(Append { request: self, partition, events, bytes: bytes + events * 256, content })
+    }
+}
+
+fn check_event(
+    event: &NewEvent,
+    limits: &Limits,
+    now: Timestamp,
+    field: impl Fn(&str) -> String,
+) -> Result<(), InvalidAppend> {
+    if event.len() > limits.event_bytes_max {
+        return Err(InvalidAppend::over(
+            field("data"),
+            format!(
+                "an event has at most {} bytes, this one has {}; store the payload elsewhere and put its URL in the event",
+                limits.event_bytes_max,
+                event.len()
+            ),
+        ));
+    }
+    if event.metadata.len() > limits.metadata_bytes_max {
+        return Err(InvalidAppend::over(
+            field("metadata"),
+            format!("metadata has at most {} bytes, this has {}", limits.metadata_bytes_max, event.metadata.len()),
+        ));
+    }
+    if let Payload::Json(bytes) = &event.data {
+        json::check(bytes).map_err(|error| InvalidAppend::new(field("data"), error.to_string()))?;
+    }
+    if let Some(headers) = &event.metadata.headers {
+        match json::check(headers) {
+            Ok(json::Shape::Object) => {}
+            Ok(_) => return Err(InvalidAppend::new(field("metadata"), "headers must be a JSON object")),
+            Err(error) => return Err(InvalidAppend::new(field("metadata"), error.to_string())),
+        }
+    }
+    for (name, value) in event.metadata.fields() {
+        if value.is_some_and(|value| value.chars().any(char::is_control)) {
+            return Err(InvalidAppend::new(field(&format!("metadata.{name}")), "has a control character"));
+        }
+    }
+    if event.schema_version == Some(0) {
+        return Err(InvalidAppend::new(field("schema_version"), "schema versions count from 1"));
+    }
+    if let Some(occurred_at) = event.occurred_at {
+        let ahead = occurred_at.as_micros().saturating_sub(now.as_micros());
+        if ahead > limits.future_micros_max {
+            return Err(InvalidAppend::new(
+                field("occurred_at"),
+                format!(
+                    "lies {} s ahead of the store's clock; at most {} s are allowed. Check the clock of the producer",
+                    ahead / 1_000_000,
+                    limits.future_micros_max / 1_000_000
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_condition(condition: &Condition, limits: &Limits, partitions: u16) -> Result<(), InvalidAppend> {
+    let items = &condition.query.items;
+    if items.is_empty() {
+        return Err(InvalidAppend::new("condition.items", "a condition needs at least one item"));
+    }
+    if items.len() > limits.query_terms_max {
+        return Err(InvalidAppend::over(
+            "condition.items",
+            format!("at most {} items are allowed", limits.query_terms_max),
+        ));
+    }
+    for (i, item) in items.iter().enumerate() {
+        if item.types.is_empty() && item.tags.is_empty() {
+            return Err(InvalidAppend::new(
+                format!("condition.items[{i}]"),
+                "matches every event; name at least one type or tag",
+            ));
+        }
+        if item.types.len() + item.tags.len() > limits.query_terms_max {
+            return Err(InvalidAppend::over(
+                format!("condition.items[{i}]"),
+                format!("at most {} types and tags are allowed", limits.query_terms_max),
+            ));
+        }
+    }
+    match &condition.after {
+        Some(after) if after.partitions() != partitions => Err(wrong_partitions("condition.after", after, partitions)),
+        _ => Ok(()),
+    }
+}
+
+fn wrong_partitions(field: &str, checkpoint: &Checkpoint, partitions: u16) -> InvalidAppend {
+    InvalidAppend::new(
+        field,
+        format!(
+            "`{checkpoint}` speaks of {} partitions and this store has {partitions}; is it from another store?",
+            checkpoint.partitions()
+        ),
+    )
+}
+
+/// Checks the name of a consumer or a lease: 1 to 256 bytes without control characters.
+pub fn check_consumer_name(field: &str, name: &str) -> Result<(), InvalidAppend> {
+    if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
+        return Err(InvalidAppend::new(field, "must have 1 to 256 bytes and no control character"));
+    }
+    Ok(())
+}
+
+/// Every part is written with its length before it, so that no two contents share an encoding.
+fn content_hash(writes: &[StreamWrite]) -> ContentHash {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    for write in writes {
+        part(write.stream.as_str().as_bytes());
+        part(&(write.events.len() as u64).to_be_bytes());
+        for event in &write.events {
+            part(event.event_type.as_str().as_bytes());
+            part(&event.schema_version.map_or([0; 4], u32::to_be_bytes));
+            part(&[u8::from(event.data.is_json())]);
+            part(event.data.bytes());
+            for (_, value) in event.metadata.fields() {
+                part(value.unwrap_or("").as_bytes());
+            }
+            part(event.metadata.headers.as_deref().unwrap_or(b""));
+            part(event.tags.joined().as_bytes());
+            part(&event.occurred_at.map_or([0; 9], |at| {
+                let mut bytes = [1; 9];
+                bytes[1..].copy_from_slice(&at.as_micros().to_be_bytes());
+                bytes
+            }));
+        }
+    }
+    hash.finalize().into()
+}
+
+/// What one write of an append got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAppended {
+    /// The stream.
+    pub stream: StreamName,
+    /// The version of the first event.
+    pub first_version: Version,
+    /// The version of the last event, which is now (or was then) the stream's.
+    pub last_version: Version,
+}
+
+/// The answer to an append that is in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// One entry a write, in the order of the request.
+    pub streams: Vec<StreamAppended>,
+    /// The partition all of it went to.
+    pub partition: Partition,
+    /// The lowest position it took.
+    pub first_position: Position,
+    /// The highest position it took.
+    pub last_position: Position,
+    /// Not before this checkpoint a reader sees it all; other partitions stand at their start.
+    pub checkpoint: Checkpoint,
+    /// Whether it was there already, and nothing was stored now.
+    pub duplicate: bool,
+}
+
+/// Why an append did not fit what the log holds. Read again, decide again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Some of the events are known and some are new, or the known ones do not lie as one run in their stream.
+    Ids {
+        /// The events that are in the log already.
+        known: Vec<EventId>,
+    },
+    /// The consumer's checkpoint would not advance: it, or another instance of it, was here before.
+    Tracking {
+        /// The consumer.
+        name: String,
+        /// Where it stands.
+        current: Checkpoint,
+    },
+    /// The stream is not at the version that was expected.
+    ExpectedVersion {
+        /// The stream.
+        stream: StreamName,
+        /// What was expected.
+        expected: ExpectedVersion,
+        /// Its version now; `None` where there is no such stream.
+        current: Option<Version>,
+    },
+    /// An event matches the condition.
+    Condition {
+        /// Where the first one lies.
+        matched: Place,
+    },
+}
+
+/// Why an append is refused for good: the same key or id stands for something else already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The key was used for another request.
+    KeyReused {
+        /// The key.
+        key: Uuid,
+    },
+    /// The event id was used for another event.
+    IdReused {
+        /// The id.
+        id: EventId,
+        /// The stream that holds it.
+        stream: StreamName,
+        /// Its version there.
+        version: Version,
+    },
+}
+
+/// What became of an append. A conflict is an outcome, not an error: an error means that the outcome is unknown or that
+/// the request was never considered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendOutcome {
+    /// It is in the log, durable.
+    Appended(Appended),
+    /// It does not fit what the log holds; nothing was stored.
+    Conflict(Conflict),
+    /// Its key or an id stands for other content; nothing was stored.
+    Refused(Refusal),
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Conflict::Ids { known } => {
+                write!(f, "{} of the events are in the log already and the others are not (known:", known.len())?;
+                for id in known.iter().take(5) {
+                    write!(f, " {id}")?;
+                }
+                f.write_str("); send an append again as it was, or give new events new ids")
+            }
+            Conflict::Tracking { name, current } => {
+                write!(f, "consumer `{name}` stands at {current} already; the append's checkpoint would not advance it")
+            }
+            Conflict::ExpectedVersion { stream, expected, current } => {
+                match expected {
+                    ExpectedVersion::None => write!(f, "stream `{stream}` was expected not to exist")?,
+                    ExpectedVersion::Exists => write!(f, "stream `{stream}` was expected to exist")?,
+                    other => write!(f, "stream `{stream}` was expected at version {other}")?,
+                }
+                match current {
+                    Some(version) => write!(f, " but is at version {version}; read it again and decide again"),
+                    None => f.write_str(" but does not exist"),
+                }
+            }
+            Conflict::Condition { matched } => {
+                write!(f, "an event that matches the condition lies at {matched}; read again and decide again")
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::KeyReused { key } => {
+                write!(
+                    f,
+                    "idempotency key {key} was used for an append with other content; use a new key for a new append"
+                )
+            }
+            Refusal::IdReused { id, stream, version } => {
+                write!(
+                    f,
+                    "event id {id} belongs to another event, version {version} of `{stream}`; give new events new ids"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u128, data: &'static str) -> NewEvent {
+        NewEvent::json(EventId(Uuid::from_u128(id)), EventType::new("E").unwrap(), data)
+    }
+
+    fn check(builder: AppendRequest) -> Result<Append, InvalidAppend> {
+        builder.check(&Limits::default(), Timestamp::from_micros(0), 1)
+    }
+
+    fn stream(name: &str) -> StreamName {
+        StreamName::new(name).unwrap()
+    }
+
+    #[test]
+    fn the_wrong_field_is_named() {
+        let to = |events| Append::to(stream("a-1"), ExpectedVersion::Any, events);
+        assert_eq!(check(to(vec![])).unwrap_err().field, "writes[0].events");
+        assert_eq!(check(to(vec![event(1, "{}"), event(1, "{}")])).unwrap_err().field, "writes[0].events[1].id");
+        assert_eq!(check(to(vec![event(1, "{")])).unwrap_err().field, "writes[0].events[0].data");
+        let twice = to(vec![event(1, "{}")]).and(stream("a-1"), ExpectedVersion::Any, vec![event(2, "{}")]);
+        assert_eq!(check(twice).unwrap_err().field, "writes[1].stream");
+        let many = check(to((0..1001).map(|i| event(i, "{}")).collect())).unwrap_err();
+        assert!(many.over_limit);
+        let mut late = event(1, "{}");
+        late.occurred_at = Some(Timestamp::from_micros(5_000_001));
+        assert_eq!(check(to(vec![late.clone()])).unwrap_err().field, "writes[0].events[0].occurred_at");
+        late.occurred_at = Some(Timestamp::from_micros(5_000_000));
+        assert!(check(to(vec![late])).is_ok());
+    }
+
+    #[test]
+    fn the_content_hash_ignores_ids_and_expectations_only() {
+        let hash = |id: u128, data: &'static str, expected| {
+            let keyed = Append::to(stream("a-1"), expected, vec![event(id, data)]).key(Uuid::from_u128(9));
+            *check(keyed).unwrap().content().unwrap()
+        };
+        let first = hash(1, "{}", ExpectedVersion::Any);
+        assert_eq!(first, hash(2, "{}", ExpectedVersion::None));
+        assert_ne!(first, hash(1, "{ }", ExpectedVersion::Any));
+    }
+
+    #[test]
+    fn an_append_stays_in_one_partition() {
+        let order = |key: &str| stream(&format!("order-{key}"));
+        let append = |other: StreamName| {
+            Append::to(order("7"), ExpectedVersion::Any, vec![event(1, "{}")])
+                .and(other, ExpectedVersion::Any, vec![event(2, "{}")])
+                .check(&Limits::default(), Timestamp::from_micros(0), 4)
+        };
+        assert!(append(stream("payment-7")).is_ok());
+        let apart = (0..).map(|i| order(&i.to_string())).find(|s| s.partition(4) != order("7").partition(4)).unwrap();
+        assert!(append(apart).unwrap_err().problem.contains("one partition"));
+    }
+}

@@ -1,0 +1,94 @@
+//! `cargo x`: the project's own commands. Each is one file; `tidy/` holds the rules.
+
+// A command's output is its product, so it prints.
+#![expect(clippy::print_stdout, reason = "xtask is a command line tool that reports on standard output")]
+
+mod release;
+mod test;
+mod tidy;
+
+mod codegen;
+mod run;
+
+use clap::{Parser, Subcommand};
+
+/// Project automation for Pacioli.
+#[derive(Parser)]
+#[command(
+    name = "cargo x",
+    bin_name = "cargo x",
+    after_help = "Examples:
+  cargo x test                              all tests, as CI runs them
+  cargo x test --skip-slow                  without the tests in modules named `slow`
+  cargo x test -- -p pacioli-core decide    the tests of one crate whose name contains `decide`
+  cargo x tidy --fix                        format, then every style and import rule
+  cargo x codegen                           protobuf to Rust, into crates/api/src/generated"
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the fast style checks and every test.
+    #[command(after_help = "Examples:
+  cargo x test
+  cargo x test --skip-slow
+  cargo x test -- -p pacioli-sqlite -- --nocapture")]
+    Test {
+        /// Leave out the tests that live in a module named `slow`.
+        #[arg(long)]
+        skip_slow: bool,
+        /// Handed to `cargo test`; `-p` narrows the run to a crate.
+        #[arg(last = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
+    /// Check formatting, import rules, file rules, clippy, rustdoc and dependencies.
+    #[command(after_help = "Examples:
+  cargo x tidy
+  cargo x tidy --fix       format instead of complaining about format
+  cargo x tidy --online    check the advisory database too")]
+    Tidy {
+        /// Fetch the advisory database and check it too.
+        #[arg(long)]
+        online: bool,
+        /// Format the sources instead of checking their format.
+        #[arg(long)]
+        fix: bool,
+    },
+    /// Regenerate crates/api/src/generated from crates/api/proto.
+    #[command(after_help = "Examples:
+  cargo x codegen
+  cargo x codegen --check    fail when the committed code is not what the protos give")]
+    Codegen {
+        /// Compare with the committed code instead of writing it.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check that a release could be made, and print the commands that make it. Pushes nothing.
+    #[command(after_help = "Examples:
+  cargo x release
+  cargo x release --online    check the advisory database too")]
+    Release {
+        /// Fetch the advisory database and check it too.
+        #[arg(long)]
+        online: bool,
+    },
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Args::parse().command {
+        Command::Test { skip_slow, args } => test::run(skip_slow, &args),
+        Command::Tidy { online, fix } => tidy::run(&tidy::Options { online, fix }),
+        Command::Codegen { check } => codegen::run(check),
+        Command::Release { online } => release::run(online),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\nfailed: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
