@@ -306,7 +306,7 @@ mod tests {
                 let mut rest = map.iter().map(|(key, value)| (*key, *value)).peekable();
                 while rest.peek().is_some() {
                     let begun = unpacked.len();
-                    while let Some(entry) = rest.next() {
+                    for entry in rest.by_ref() {
                         if builder.push(entry) {
                             break;
                         }

@@ -97,11 +97,7 @@ pub(super) fn insert_segment(conn: &Connection, id: i64, fences_and_filters: &[u
 }
 
 /// Calls `read` with the id and bytes of each segment of the run, in order.
-pub(super) fn read_segments(
-    conn: &Connection,
-    run: i64,
-    mut read: impl FnMut(i64, &[u8]) -> Result<()>,
-) -> Result<()> {
+pub(super) fn read_segments(conn: &Connection, run: i64, mut read: impl FnMut(i64, &[u8]) -> Result<()>) -> Result<()> {
     let mut statement = conn.prepare_cached(include_str!("../sql/index/read_segments.sql"))?;
     let mut rows = statement.query([run << NUMBER_BITS, (run + 1) << NUMBER_BITS])?;
     while let Some(row) = rows.next()? {

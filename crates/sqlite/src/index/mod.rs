@@ -28,7 +28,7 @@
 //! - **Generations order the runs of a kind.** They do not overlap, and an older run's level is never lower. For equal
 //!   keys the newest generation wins; a tail is newer than any run.
 //! - **The runs of one freeze become visible together,** with the watermark, when their transaction has committed.
-//! - **A slice ends behind a whole block,** so a rollback returns to a block's end and a crash to the last complete run.
+//! - **A slice ends behind a whole block,** so a rollback returns to a block's end; a crash returns to complete runs.
 //! - **Blocks outlive their views.** A merged-away run is deleted only when no [`IndexView`] holds it.
 //! - **Every byte read is verified.** Blocks and segments carry a checksum seeded with their id.
 
@@ -58,7 +58,6 @@ pub use scan::Direction;
 pub use view::{IndexView, IndexViews};
 
 use run::Run;
-use tail::Tail;
 use view::{Runs, State};
 use work::{FlushJob, FlushMark, MergeJob};
 
@@ -68,19 +67,20 @@ pub const FAN_IN: usize = 16;
 /// The most rows that one slice deletes.
 const DELETED_ROWS_A_SLICE: usize = 256;
 /// A tail of all kinds together may have this many times the entries that freeze it when one kind has them.
-const KINDS_WITH_MANY_ENTRIES: usize = 6;
+const KINDS_WITH_MANY_ENTRIES: usize = 5;
 
 /// When a tail is frozen.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexOptions {
-    /// Entries of the biggest kind; six times as many of all kinds together freeze a tail too. The default, 65,536,
-    /// keeps the active and the frozen tail below 32 MiB together as long as the flush keeps up.
+    /// Entries of the biggest kind; five times as many of all kinds together freeze a tail too. The default is
+    /// what a hash table of 65,536 slots takes without growing, and room for one more batch: it keeps the active and
+    /// the frozen tail below about 32 MiB together as long as the flush keeps up.
     pub freeze_at_entries: usize,
 }
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { freeze_at_entries: 65_536 }
+        Self { freeze_at_entries: 56_000 }
     }
 }
 
@@ -362,8 +362,8 @@ fn follows(older: &Run, newer: &Run) -> bool {
 fn due_merge(state: &State, below: u32) -> Option<Vec<Arc<Run>>> {
     let due = |runs: &Runs| {
         // Runs of one level are neighbours; the lowest level comes last.
-        let full = runs.chunk_by(|older, newer| older.level == newer.level).filter(|level| level.len() >= FAN_IN);
-        full.last().map(|level| level[..FAN_IN].to_vec())
+        let mut full = runs.chunk_by(|older, newer| older.level == newer.level).filter(|level| level.len() >= FAN_IN);
+        full.next_back().map(|level| level[..FAN_IN].to_vec())
     };
     state.runs.iter().filter_map(due).min_by_key(|inputs| inputs[0].level).filter(|inputs| inputs[0].level < below)
 }

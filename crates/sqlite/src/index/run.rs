@@ -99,7 +99,8 @@ impl Run {
         let blocks = self.blocks_of(low, high);
         let mean = self.entries / self.blocks().max(1) as u64;
         let inner = blocks.len().saturating_sub(2) as u64 * mean;
-        let edges = if blocks.len() < 2 { [Some(blocks.start), None] } else { [Some(blocks.start), Some(blocks.end - 1)] };
+        let edges =
+            if blocks.len() < 2 { [Some(blocks.start), None] } else { [Some(blocks.start), Some(blocks.end - 1)] };
         let at_edges = edges.into_iter().flatten().filter(|_| !blocks.is_empty()).map(|block| {
             if self.shape().filter_hash_of_range(low, high).is_none() {
                 mean.div_ceil(2)

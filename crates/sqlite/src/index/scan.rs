@@ -129,7 +129,7 @@ impl Cursor {
             Source::Tail { exhausted: true, .. } => None,
             Source::Tail { .. } => head(if backward { self.high } else { self.low }, false),
             Source::Run { run, blocks } => {
-                while !blocks.is_empty() {
+                while blocks.start < blocks.end {
                     let block = if backward { blocks.end - 1 } else { blocks.start };
                     let (low, high) = run.bounds_within(block, self.low, self.high);
                     if low <= high && run.may_hold(block, self.low, self.high) {
@@ -149,8 +149,7 @@ impl Cursor {
         self.taken = 0;
         match &mut self.source {
             Source::Tail { tail, kind, chunk, exhausted } => {
-                tail.copy(*kind, (low, high), backward, *chunk, &mut self.buffer);
-                *exhausted = self.buffer.len() < *chunk;
+                *exhausted = tail.copy(*kind, (low, high), backward, *chunk, &mut self.buffer);
                 let last = self.buffer.last().map(|(key, _)| *key);
                 if backward {
                     match last.and_then(|key| key.checked_sub(1)) {

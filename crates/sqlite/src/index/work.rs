@@ -1,13 +1,12 @@
 //! Flushing and merging in slices that a transaction of the writer carries along.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::catalogue;
 use super::error::Result;
-use super::kind::IndexKind;
+use super::kind::{Entry, IndexKind};
 use super::run::Run;
 use super::scan::{Direction, MergedScan};
 use super::tail::Tail;
@@ -21,6 +20,8 @@ pub(super) struct FlushJob {
     /// The kinds that have entries. `writers[n]` writes `kinds[n]`.
     kinds: Vec<IndexKind>,
     writers: Vec<RunWriter>,
+    /// The entries of the kind that is being written, in order.
+    sorted: Option<(IndexKind, Vec<Entry>)>,
     /// The kind that is being written.
     current: usize,
     finished: bool,
@@ -37,7 +38,7 @@ impl FlushJob {
     pub(super) fn new(tail: Arc<Tail>, generation: u64, watermark: String) -> Self {
         let lengths = tail.lengths();
         let kinds = IndexKind::ALL.into_iter().filter(|kind| lengths[kind.slot()] > 0).collect();
-        Self { tail, generation, watermark, kinds, writers: Vec::new(), current: 0, finished: false }
+        Self { tail, generation, watermark, kinds, writers: Vec::new(), sorted: None, current: 0, finished: false }
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -47,21 +48,21 @@ impl FlushJob {
     /// Writes up to `budget` blocks and returns how many. The last slice completes all runs and moves the watermark,
     /// in one transaction: the runs of a generation are complete together or not at all.
     pub(super) fn slice(&mut self, conn: &Connection, budget: usize) -> Result<usize> {
-        let tail = self.tail.clone();
-        let maps = tail.maps();
         let mut written = 0;
         while self.current < self.kinds.len() && written < budget {
             let kind = self.kinds[self.current];
+            let (_, entries) = match &mut self.sorted {
+                Some(sorted) if sorted.0 == kind => sorted,
+                other => other.insert((kind, self.tail.sorted(kind))),
+            };
             if self.writers.len() == self.current {
                 self.writers.push(RunWriter::begin(conn, kind, 0, (self.generation, self.generation))?);
             }
             let writer = &mut self.writers[self.current];
-            let behind = writer.last_written().map_or(Bound::Unbounded, Bound::Excluded);
-            let mut last = writer.last_written();
+            let behind = writer.last_written().map_or(0, |last| entries.partition_point(|entry| entry.0 <= last));
             let mut exhausted = true;
-            for (key, value) in maps[kind.slot()].range((behind, Bound::Unbounded)) {
-                last = Some(*key);
-                if writer.push(conn, (*key, *value))? {
+            for entry in &entries[behind..] {
+                if writer.push(conn, *entry)? {
                     written += 1;
                     if written == budget {
                         exhausted = false;
@@ -70,9 +71,9 @@ impl FlushJob {
                 }
             }
             if exhausted {
-                let last = last.expect("only kinds with entries are flushed");
                 written += writer.finish(conn)?;
-                assert!(writer.last_written() == Some(last), "a run ends with the last entry of its tail");
+                let last = entries.last().map(|entry| entry.0);
+                assert!(writer.last_written() == last, "a run ends with the last entry of its tail");
                 self.current += 1;
             }
         }
@@ -108,7 +109,8 @@ impl FlushJob {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.writers.iter().map(RunWriter::memory_bytes).sum()
+        let sorted = self.sorted.as_ref().map_or(0, |(_, entries)| entries.capacity() * size_of::<Entry>());
+        self.writers.iter().map(RunWriter::memory_bytes).sum::<usize>() + sorted
     }
 }
 

@@ -1,0 +1,63 @@
+//! A small pool of connections that only read, each used on a blocking thread.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Result};
+
+/// Reads that run at once; further ones wait their turn.
+const READERS_MAX: usize = 8;
+/// Statements an engine connection keeps prepared: every file in `sql/` fits.
+const STATEMENTS_KEPT: usize = 64;
+
+/// The pool.
+#[derive(Debug)]
+pub(crate) struct ReadPool {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl ReadPool {
+    /// A pool over this file; connections are opened when they are needed.
+    pub(crate) fn new(path: PathBuf) -> ReadPool {
+        ReadPool { path, idle: Mutex::default(), permits: Semaphore::new(READERS_MAX) }
+    }
+
+    /// Takes a connection for the calling thread.
+    pub(crate) fn take(&self) -> Result<Connection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| open_reader(&self.path), Ok)
+    }
+
+    /// Gives a connection back. One whose work panicked never comes here.
+    pub(crate) fn give(&self, conn: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+    }
+
+    /// The right to use a connection.
+    pub(crate) async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        self.permits.acquire().await.map_err(|_| Error::Store("the store was closed".to_owned()))
+    }
+}
+
+/// Opens a connection that only reads.
+pub(crate) fn open_reader(path: &std::path::Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.execute_batch(sql!("open_reader"))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(conn)
+}
+
+/// Opens the connection that writes.
+pub(crate) fn open_writer(path: &std::path::Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.execute_batch(sql!("open_writer"))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(conn)
+}

@@ -1,0 +1,136 @@
+//! What is stored: the migrator, and the settings a store is created with.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use pacioli_core::place::Checkpoint;
+use pacioli_core::store::Epochs;
+use pacioli_core::{Epoch, Partition, Timestamp};
+
+use crate::error::{Error, Result};
+use crate::index;
+
+/// The format this build writes. A store with a higher one is refused; a lower one is migrated.
+const FORMAT: i64 = 1;
+
+/// The oldest SQLite without the bug that can corrupt a database when its write-ahead log is reset.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// What a store was created with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// How many partitions it has.
+    pub(crate) partitions: u16,
+    /// The key of the hash of stream names: secret enough that nobody can make two names collide from outside.
+    pub(crate) name_key: [u8; 16],
+}
+
+/// Creates the tables of a new store, or checks those of an existing one.
+pub(crate) fn migrate(conn: &Connection, partitions: Option<u16>) -> Result<Settings> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(Error::Store(format!(
+            "SQLite {} can corrupt a store when its write-ahead log is reset; 3.51.3 or newer is needed",
+            rusqlite::version()
+        )));
+    }
+    let is_new: i64 = conn.query_row(sql!("count_tables"), ["meta"], |row| row.get(0))?;
+    if is_new == 0 {
+        create(conn, partitions.unwrap_or(1))?;
+    }
+    let format: i64 = read_meta(conn, "format")?.unwrap_or(0);
+    if format != FORMAT {
+        return Err(Error::Store(format!(
+            "the store has format {format} and this build knows {FORMAT}: use the build that wrote it, or a newer one"
+        )));
+    }
+    let stored: i64 = read_meta(conn, "partitions")?.unwrap_or(0);
+    let settings = Settings {
+        partitions: u16::try_from(stored)
+            .map_err(|_| Error::Store(format!("the store says it has {stored} partitions")))?,
+        name_key: read_meta(conn, "name_key")?.ok_or_else(|| Error::Store("the store has no name key".to_owned()))?,
+    };
+    match partitions {
+        Some(asked) if asked != settings.partitions => Err(Error::Store(format!(
+            "the store has {} partitions, which is fixed when it is created, and {asked} were asked for",
+            settings.partitions
+        ))),
+        _ => Ok(settings),
+    }
+}
+
+fn create(conn: &Connection, partitions: u16) -> Result<()> {
+    if partitions == 0 || partitions > Partition::MAX_COUNT {
+        return Err(Error::Store(format!("a store has 1 to {} partitions", Partition::MAX_COUNT)));
+    }
+    conn.execute_batch(sql!("begin_write"))?;
+    let made = create_tables(conn, partitions);
+    conn.execute_batch(if made.is_ok() { sql!("commit") } else { sql!("rollback") })?;
+    made
+}
+
+fn create_tables(conn: &Connection, partitions: u16) -> Result<()> {
+    let tables = [
+        sql!("create_meta"),
+        sql!("create_log"),
+        sql!("create_log_triggers"),
+        sql!("create_streams"),
+        sql!("create_types"),
+        sql!("create_append_keys"),
+        sql!("create_tracking"),
+        sql!("create_leases"),
+        sql!("create_epochs"),
+        sql!("create_events_view"),
+    ];
+    for statement in tables.into_iter().chain(index::CREATE_TABLES) {
+        conn.execute_batch(statement)?;
+    }
+    write_meta(conn, "format", FORMAT)?;
+    write_meta(conn, "partitions", i64::from(partitions))?;
+    write_meta(conn, "store_id", Uuid::new_v4().to_string())?;
+    write_meta(conn, "name_key", Uuid::new_v4().into_bytes())?;
+    Ok(())
+}
+
+pub(crate) fn read_meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> Result<Option<T>> {
+    Ok(conn.prepare_cached(sql!("read_meta"))?.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn write_meta(conn: &Connection, key: &str, value: impl rusqlite::ToSql) -> Result<()> {
+    conn.prepare_cached(sql!("write_meta"))?.execute(params![key, value])?;
+    Ok(())
+}
+
+/// The epochs of the store.
+pub(crate) fn read_epochs(conn: &Connection) -> Result<Epochs> {
+    let mut statement = conn.prepare_cached(sql!("list_epochs"))?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?)))?;
+    let mut began = Vec::new();
+    for row in rows {
+        let (epoch, heads) = row?;
+        let heads: Checkpoint = heads.parse().map_err(|_| Error::Store(format!("epoch {epoch} began at `{heads}`")))?;
+        began.push((Epoch(epoch), heads));
+    }
+    Ok(Epochs::new(began))
+}
+
+/// What marks a copy made by a backup until it is opened as a store.
+pub(crate) const UNOPENED_BACKUP: &str = "unopened_backup";
+
+/// The first time a backup is opened it may lie behind readers of the original: it gets a new epoch, so they are told.
+pub(crate) fn begin_epoch_of_backup(conn: &Connection, heads: &Checkpoint, now: Timestamp) -> Result<()> {
+    if read_meta::<i64>(conn, UNOPENED_BACKUP)?.unwrap_or(0) == 0 {
+        return Ok(());
+    }
+    let next = read_epochs(conn)?.current().0 + 1;
+    conn.execute_batch(sql!("begin_write"))?;
+    conn.prepare_cached(sql!("insert_epoch"))?.execute(params![
+        next,
+        heads.to_string(),
+        now.as_micros(),
+        "restored from a backup"
+    ])?;
+    write_meta(conn, UNOPENED_BACKUP, 0)?;
+    conn.execute_batch(sql!("commit"))?;
+    tracing::info!(epoch = next, heads = %heads, "the store was restored from a backup and begins a new epoch");
+    Ok(())
+}

@@ -1,0 +1,2 @@
+-- Begins a transaction that sees one moment. No binds.
+BEGIN DEFERRED

@@ -1,0 +1,2 @@
+-- Begins the transaction of a batch. No binds.
+BEGIN IMMEDIATE

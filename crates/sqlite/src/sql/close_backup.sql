@@ -1,0 +1,2 @@
+-- Makes a finished copy one file that stands alone. No binds.
+PRAGMA journal_mode = DELETE;

@@ -1,0 +1,2 @@
+-- Commits. No binds.
+COMMIT

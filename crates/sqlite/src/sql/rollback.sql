@@ -1,0 +1,2 @@
+-- Rolls back. No binds.
+ROLLBACK

@@ -1,0 +1,333 @@
+//! The doors of the embedded store.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use pacioli_core::append::{AppendOutcome, AppendRequest};
+use pacioli_core::clock::{Clock, SystemClock};
+use pacioli_core::group_commit::{GroupCommit, GroupCommitLimits};
+use pacioli_core::lease::{self, Lease, LeaseOutcome};
+use pacioli_core::recent::{Recent, RecentLimits};
+use pacioli_core::store::{
+    AppendError, Deliveries, Epochs, EventStore, ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError,
+    StreamInfo, StreamPage, StreamsPage,
+};
+use pacioli_core::subscription::{self, LogSource, Scan, Scanned, Subscribe};
+use pacioli_core::{Checkpoint, Limits, StreamName};
+
+use crate::backup::backup;
+use crate::directory::DataDirectory;
+use crate::error::{Error, Result};
+use crate::index::IndexViews;
+use crate::pool::{self, ReadPool};
+use crate::read::{self, Reader};
+use crate::recovery::{self, Recovered};
+use crate::row::Types;
+use crate::schema;
+use crate::streams::{HeadCache, NameHash};
+use crate::writer::{Command, Writer};
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// How many partitions a new store gets (1 where `None`). An existing store must have as many, where it is given.
+    pub partitions: Option<u16>,
+    /// The sizes it accepts.
+    pub limits: Limits,
+    /// The bounds of a batch and of the queue before it.
+    pub group_commit: GroupCommitLimits,
+    /// How much of the log's end is kept in memory for live followers.
+    pub recent: RecentLimits,
+    /// How many streams' versions are kept in memory, 32 bytes each.
+    pub cached_streams: usize,
+    /// The most bytes the log's file may grow to; appends beyond are refused as on a full disk. `None` has no bound.
+    pub file_bytes_max: Option<u64>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        SqliteOptions {
+            partitions: None,
+            limits: Limits::default(),
+            group_commit: GroupCommitLimits::default(),
+            recent: RecentLimits::default(),
+            cached_streams: 1 << 21,
+            file_bytes_max: None,
+            clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
+        }
+    }
+}
+
+/// The embedded store: the log of one data directory. Clones share it; the last one to go closes it.
+///
+/// ```
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// use pacioli_core::{Append, EventId, EventStore, EventType, ExpectedVersion, NewEvent, StreamName};
+/// use pacioli_sqlite::{SqliteOptions, SqliteStore};
+///
+/// let directory = tempfile::tempdir()?;
+/// let store = SqliteStore::open(directory.path(), SqliteOptions::default())?;
+/// let opened = NewEvent::json(EventId(uuid::Uuid::from_u128(1)), EventType::new("AccountOpened")?, &b"{}"[..]);
+/// store.append(Append::to(StreamName::new("account-42")?, ExpectedVersion::None, vec![opened])).await?;
+/// assert_eq!(store.head().await?.to_string(), "0:1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    handle: Arc<Handle>,
+}
+
+/// Closes the store when the last clone of it goes.
+struct Handle {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // The writer aborts the process when it panics, so it ends in no other way.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// What the writer and the readers share.
+pub(crate) struct Shared {
+    pub(crate) queue: GroupCommit,
+    pub(crate) recent: Recent,
+    pub(crate) types: Types,
+    pub(crate) names: NameHash,
+    pub(crate) clock: Arc<dyn Clock>,
+    views: IndexViews,
+    pool: ReadPool,
+    epochs: Epochs,
+    limits: Limits,
+    partitions: u16,
+    log: PathBuf,
+    _directory: DataDirectory,
+}
+
+impl SqliteStore {
+    /// Opens the store in `directory`, or creates it. Runs recovery; ready when it returns.
+    ///
+    /// # Errors
+    /// A [`StoreError`] that says what to do: the directory is in use, the disk is full, the store is damaged or newer.
+    pub fn open(directory: &Path, options: SqliteOptions) -> std::result::Result<SqliteStore, StoreError> {
+        let locked = DataDirectory::open(directory)?;
+        open(locked, options).map_err(|error| {
+            let reason = error.into_store_error().reason;
+            StoreError::new(format!("cannot open the store in {}: {reason}", directory.display()))
+        })
+    }
+
+    /// The number of partitions.
+    pub fn partitions(&self) -> u16 {
+        self.handle.shared.partitions
+    }
+
+    /// How many appends wait for the writer.
+    pub fn waiting_appends(&self) -> usize {
+        self.handle.shared.queue.waiting()
+    }
+
+    /// Runs a read on a blocking thread with a connection of the pool.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, ReadError> {
+        Ok(read_shared(&self.handle.shared, read).await?)
+    }
+
+    async fn command<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+    ) -> std::result::Result<T, ReadError> {
+        let (answer, receiver) = oneshot::channel();
+        let closed = || Error::Store("the store was closed".to_owned());
+        self.handle.commands.send(make(answer)).map_err(|_| closed())?;
+        self.handle.shared.queue.wake();
+        Ok(receiver.await.map_err(|_| closed())??)
+    }
+}
+
+fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore> {
+    let log = directory.log();
+    let conn = pool::open_writer(&log)?;
+    if let Some(bytes) = options.file_bytes_max {
+        conn.pragma_update(None, "max_page_count", (bytes / 4096).max(64) as i64)?;
+    }
+    let settings = schema::migrate(&conn, options.partitions)?;
+    directory.sync().map_err(|error| Error::Store(format!("the data directory cannot be synced: {error}")))?;
+    let names = NameHash::new(settings.name_key);
+    let (heads, newest) = recovery::read_heads(&conn, settings.partitions)?;
+    schema::begin_epoch_of_backup(&conn, &heads, options.clock.now())?;
+    let epochs = schema::read_epochs(&conn)?;
+    let heads = heads.in_epoch(epochs.current());
+    let Recovered { indexes, types, last_stream_id } = recovery::recover(&conn, &names, &heads)?;
+    let shared = Arc::new(Shared {
+        queue: GroupCommit::new(options.group_commit),
+        recent: Recent::new(&heads, options.recent),
+        types,
+        names,
+        clock: options.clock,
+        views: indexes.views(),
+        pool: ReadPool::new(log.clone()),
+        epochs,
+        limits: options.limits,
+        partitions: settings.partitions,
+        log,
+        _directory: directory,
+    });
+    let (commands, receiver) = mpsc::channel();
+    let cache = HeadCache::new(options.cached_streams);
+    let writer = Writer::new(conn, indexes, cache, Arc::clone(&shared), receiver, (last_stream_id, newest));
+    let writer = std::thread::Builder::new()
+        .name("pacioli-writer".to_owned())
+        .spawn(move || writer.run())
+        .map_err(|error| Error::Store(format!("the writer's thread cannot be started: {error}")))?;
+    Ok(SqliteStore { handle: Arc::new(Handle { shared, commands, writer: Some(writer) }) })
+}
+
+async fn read_shared<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    read: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let _permit = shared.pool.permit().await?;
+    let shared = Arc::clone(shared);
+    let reading = tokio::task::spawn_blocking(move || {
+        // The view first, then any transaction: see `index::IndexView`.
+        let view = shared.views.view();
+        let conn = shared.pool.take()?;
+        let reader = Reader {
+            conn: &conn,
+            view,
+            names: shared.names,
+            types: &shared.types,
+            limits: shared.limits,
+            partitions: shared.partitions,
+        };
+        let answer = read(&reader);
+        drop(reader);
+        if conn.is_autocommit() {
+            shared.pool.give(conn);
+        }
+        answer
+    });
+    reading.await.unwrap_or_else(|error| Err(Error::Store(format!("a read broke off: {error}"))))
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn append(&self, append: AppendRequest) -> std::result::Result<AppendOutcome, AppendError> {
+        let shared = &self.handle.shared;
+        let append = append.check(&shared.limits, shared.clock.now(), shared.partitions)?;
+        shared.queue.append(append).await
+    }
+
+    async fn read_stream(&self, read: ReadStream) -> std::result::Result<StreamPage, ReadError> {
+        self.read(move |reader| reader.stream(read)).await
+    }
+
+    async fn read_log(&self, read: ReadLog) -> std::result::Result<LogPage, ReadError> {
+        subscription::read_log(&*self.source(), read).await
+    }
+
+    async fn subscribe(&self, subscribe: Subscribe) -> std::result::Result<Deliveries, ReadError> {
+        subscription::subscribe(self.source(), subscribe).await
+    }
+
+    async fn stream(&self, stream: &StreamName) -> std::result::Result<Option<StreamInfo>, ReadError> {
+        let stream = stream.clone();
+        self.read(move |reader| reader.stream_info(&stream)).await
+    }
+
+    async fn list_streams(&self, list: ListStreams) -> std::result::Result<StreamsPage, ReadError> {
+        self.read(move |reader| reader.list_streams(&list)).await
+    }
+
+    async fn head(&self) -> std::result::Result<Checkpoint, ReadError> {
+        Ok(self.handle.shared.recent.heads())
+    }
+
+    async fn tracking(&self, name: &str) -> std::result::Result<Option<Checkpoint>, ReadError> {
+        let name = name.to_owned();
+        let stands = self.read(move |reader| read::tracking(reader.conn, &name)).await?;
+        let parse = |text: String| {
+            text.parse().map_err(|_| ReadError::Store(StoreError::new(format!("a consumer stands at `{text}`"))))
+        };
+        stands.map(parse).transpose()
+    }
+
+    async fn acquire_lease(
+        &self,
+        name: &str,
+        owner: &str,
+        time_to_live: Duration,
+    ) -> std::result::Result<LeaseOutcome, ReadError> {
+        lease::check(name, owner)?;
+        let (name, owner) = (name.to_owned(), owner.to_owned());
+        self.command(|answer| Command::AcquireLease { name, owner, time_to_live, answer }).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> std::result::Result<bool, ReadError> {
+        let lease = lease.clone();
+        self.command(|answer| Command::ReleaseLease { lease, answer }).await
+    }
+
+    async fn backup(&self, to: &Path) -> std::result::Result<u64, ReadError> {
+        let (from, to) = (self.handle.shared.log.clone(), to.to_owned());
+        let copying = tokio::task::spawn_blocking(move || backup(&from, &to));
+        Ok(copying.await.unwrap_or_else(|error| Err(Error::Store(format!("the backup broke off: {error}"))))?)
+    }
+}
+
+impl SqliteStore {
+    /// The store as the subscription loop sees it. It holds a handle, so a subscription keeps the store open.
+    fn source(&self) -> Arc<Source> {
+        Arc::new(Source { handle: Arc::clone(&self.handle) })
+    }
+}
+
+struct Source {
+    handle: Arc<Handle>,
+}
+
+#[async_trait]
+impl LogSource for Source {
+    fn recent(&self) -> &Recent {
+        &self.handle.shared.recent
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.handle.shared.epochs.clone()
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.handle.shared.clock
+    }
+
+    fn limits(&self) -> Limits {
+        self.handle.shared.limits
+    }
+
+    /// The writer of this process is the only one, and it publishes what it commits: nobody else can be ahead.
+    async fn storage_heads(&self) -> std::result::Result<Checkpoint, ReadError> {
+        Ok(self.handle.shared.recent.heads())
+    }
+
+    async fn scan(&self, scan: Scan) -> std::result::Result<Scanned, ReadError> {
+        Ok(read_shared(&self.handle.shared, move |reader| reader.scan(&scan)).await?)
+    }
+}

@@ -1,0 +1,541 @@
+//! The writer: one thread that owns the only connection that writes, from the queue to the acknowledgement.
+//!
+//! The life of a batch: take what waits, fetch the facts, let `decide` decide, write rows and a slice of index work in
+//! one transaction, COMMIT (synced), add to the index tails, publish to followers, answer each append by itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use pacioli_core::decide::Batch;
+use pacioli_core::group_commit::{Pending, Taken};
+use pacioli_core::lease::{self, Lease, LeaseOutcome};
+use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::store::{AppendError, StoreError};
+use pacioli_core::{Append, AppendOutcome, EventType, RecordedEvent, StreamName, Timestamp};
+
+use crate::error::{Error, Result, rowid};
+use crate::facts::{Fetch, Touched};
+use crate::index::{IndexKind, Indexes};
+use crate::plan;
+use crate::read;
+use crate::row;
+use crate::store::Shared;
+use crate::streams::{HeadCache, NameHash, StreamHead};
+
+/// How long the writer sleeps with nothing to do.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Blocks of index work in a transaction of its own, when nobody waits.
+const BLOCKS_WHEN_IDLE: usize = 32;
+/// Index blocks to write for each entry added: an entry is written once by a flush and a few times by merges, 256 to a
+/// block, and a little more so that work once begun ends.
+const BLOCKS_PER_ENTRY: f64 = 4.0 / 256.0;
+/// As above, while the flush of a full tail is late.
+const BLOCKS_PER_ENTRY_WHEN_LATE: f64 = 16.0 / 256.0;
+/// The write-ahead log is moved into the database after about this many bytes, so that no single move stalls appends.
+const CHECKPOINT_BYTES: usize = 2 << 20;
+/// Beyond this size the write-ahead log waits for its readers and begins anew.
+const RESTART_PAGES: i64 = (64 << 20) / 4096;
+/// What a row takes in the write-ahead log beyond its payload, roughly.
+const ROW_OVERHEAD_BYTES: usize = 128;
+/// What a commit takes in the write-ahead log beyond its rows, roughly: the pages it touches last.
+const COMMIT_OVERHEAD_BYTES: usize = 3 * 4096;
+
+/// What the writer does besides appends.
+pub(crate) enum Command {
+    /// Take or renew a lease.
+    AcquireLease { name: String, owner: String, time_to_live: Duration, answer: oneshot::Sender<Result<LeaseOutcome>> },
+    /// Give a lease back.
+    ReleaseLease { lease: Lease, answer: oneshot::Sender<Result<bool>> },
+}
+
+/// The thread's state.
+pub(crate) struct Writer {
+    pub(crate) conn: Connection,
+    pub(crate) indexes: Indexes,
+    pub(crate) cache: HeadCache,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) last_stream_id: i64,
+    pub(crate) last_recorded_at: Timestamp,
+    work: IndexWork,
+    uncheckpointed_bytes: usize,
+    /// Why nothing is written any more: after a failed sync nobody knows what is on disk.
+    stopped: Option<String>,
+    buffer: Vec<u8>,
+}
+
+/// How much index work is due.
+#[derive(Default)]
+struct IndexWork {
+    is_pending: bool,
+    blocks: f64,
+}
+
+/// Why a batch was not written.
+enum Failure {
+    /// It is certain that nothing was.
+    NotStored(Error),
+    /// Nobody knows.
+    Unknown(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::NotStored(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure::NotStored(error.into())
+    }
+}
+
+/// A panic in the writer is a broken invariant: nothing it would do next can be trusted, so the process ends. What was
+/// acknowledged is on disk.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer broke an invariant; the process ends so that nothing wrong is written");
+            std::process::abort();
+        }
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(
+        conn: Connection,
+        indexes: Indexes,
+        cache: HeadCache,
+        shared: Arc<Shared>,
+        commands: mpsc::Receiver<Command>,
+        (last_stream_id, last_recorded_at): (i64, Timestamp),
+    ) -> Writer {
+        Writer {
+            conn,
+            indexes,
+            cache,
+            shared,
+            commands,
+            last_stream_id,
+            last_recorded_at,
+            work: IndexWork { is_pending: true, blocks: 0.0 },
+            uncheckpointed_bytes: CHECKPOINT_BYTES,
+            stopped: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        let _abort = AbortOnPanic;
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                self.execute(command);
+            }
+            let patience = if self.work.is_pending && self.stopped.is_none() { Duration::ZERO } else { PATIENCE };
+            match self.shared.queue.take(patience) {
+                Taken::Batch(pending) => self.answer(pending),
+                Taken::Idle => self.rest(),
+                Taken::Closed => break,
+            }
+        }
+        // A clean end leaves one file without a write-ahead log.
+        if let Err(error) = self.checkpoint(sql!("restart_wal")) {
+            tracing::warn!(error = %error, "the write-ahead log could not be emptied; the next start will do it");
+        }
+    }
+
+    /// Decides, writes and answers a batch.
+    fn answer(&mut self, pending: Vec<Pending>) {
+        if let Some(reason) = &self.stopped {
+            for Pending { answer, .. } in pending {
+                let _ = answer.send(Err(AppendError::Store(StoreError::new(reason.clone()))));
+            }
+            return;
+        }
+        let heads = self.shared.recent.heads();
+        let mut answers = Vec::with_capacity(pending.len());
+        let mut appends = Vec::with_capacity(pending.len());
+        for Pending { append, answer } in pending {
+            match append.check_condition_is_not_past(&heads) {
+                Ok(()) => {
+                    appends.push(append);
+                    answers.push(answer);
+                }
+                Err(invalid) => {
+                    let _ = answer.send(Err(invalid.into()));
+                }
+            }
+        }
+        match self.write(appends, heads) {
+            Ok(outcomes) => {
+                // A caller that went away meanwhile does not hear its answer; its retry will.
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    let _ = answer.send(Ok(outcome));
+                }
+            }
+            Err(failure) => self.answer_failure(failure, answers),
+        }
+    }
+
+    fn answer_failure(
+        &mut self,
+        failure: Failure,
+        answers: Vec<oneshot::Sender<std::result::Result<AppendOutcome, AppendError>>>,
+    ) {
+        let error = match failure {
+            Failure::NotStored(error) => {
+                tracing::warn!(error = %error, appends = answers.len(), "a batch was not stored");
+                AppendError::Store(error.into_store_error())
+            }
+            Failure::Unknown(error) => {
+                tracing::error!(error = %error, "a commit failed below SQLite; the store takes no more appends until it is opened again");
+                let reason = format!(
+                    "the store stopped taking appends after a failed write ({error}): check the disk, then restart"
+                );
+                self.stopped = Some(reason);
+                AppendError::Unknown { reason: error.to_string() }
+            }
+        };
+        for answer in answers {
+            let _ = answer.send(Err(error.clone()));
+        }
+    }
+
+    fn write(&mut self, appends: Vec<Append>, heads: Checkpoint) -> std::result::Result<Vec<AppendOutcome>, Failure> {
+        // 1. Fetch the facts.
+        let view = self.indexes.view();
+        let shared = Arc::clone(&self.shared);
+        let mut fetch = Fetch {
+            conn: &self.conn,
+            view: &view,
+            cache: &mut self.cache,
+            names: shared.names,
+            types: &shared.types,
+            heads: &heads,
+            buffer: &mut self.buffer,
+        };
+        let (facts, mut touched) = fetch.facts(appends.iter())?;
+        drop(view);
+
+        // 2. Decide.
+        let recorded_at = shared.clock.now().max(self.last_recorded_at);
+        let mut batch = Batch::new(facts, heads, recorded_at);
+        let outcomes: Vec<AppendOutcome> = appends.into_iter().map(|append| batch.decide(append)).collect();
+        if batch.events().is_empty() {
+            return Ok(outcomes);
+        }
+
+        // 3. Write it, with a slice of index work, in one transaction.
+        self.conn.prepare_cached(sql!("begin_write"))?.execute([])?;
+        let written = self.write_rows(&batch, &mut touched).and_then(|written| {
+            let blocks = self.work.blocks as usize;
+            if self.work.is_pending && blocks > 0 {
+                let worked = self.indexes.work(&self.conn, blocks)?;
+                self.work.blocks -= blocks as f64;
+                self.work.is_pending = !worked.idle;
+                self.uncheckpointed_bytes += worked.blocks_written * 4096 + worked.rows_deleted * 1024;
+            }
+            Ok(written)
+        });
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => return Err(self.roll_back(error)),
+        };
+        self.commit(batch.heads())?;
+
+        // 4. It is durable: tell the indexes, the cache, the followers.
+        self.indexes.committed();
+        for event_type in written.new_types {
+            self.shared.types.add(self.shared.types.count() + 1, event_type);
+        }
+        self.last_stream_id = written.last_stream_id;
+        self.last_recorded_at = recorded_at;
+        for (name, head) in touched.into_values() {
+            if let Some(head) = head {
+                self.cache.put(name, head);
+            }
+        }
+        let entries = written.entries.len();
+        self.indexes.apply(written.entries);
+        self.shared.recent.publish(batch.events());
+        self.uncheckpointed_bytes += written.bytes;
+        self.plan_index_work(entries, batch.heads());
+        Ok(outcomes)
+    }
+
+    fn write_rows(&mut self, batch: &Batch, touched: &mut Touched) -> Result<Written> {
+        let mut written = Written {
+            entries: Vec::with_capacity(batch.events().len() * 5),
+            new_types: Vec::new(),
+            last_stream_id: self.last_stream_id,
+            bytes: COMMIT_OVERHEAD_BYTES,
+        };
+        let shared = Arc::clone(&self.shared);
+        let mut type_ids: HashMap<EventType, i64> = HashMap::new();
+        let mut insert = self.conn.prepare_cached(sql!("insert_event"))?;
+        for event in batch.events() {
+            let type_id = match type_ids.get(&event.event_type) {
+                Some(id) => *id,
+                None => {
+                    let id = match shared.types.id(&event.event_type) {
+                        Some(id) => id,
+                        None => {
+                            written.new_types.push(event.event_type.clone());
+                            let id = shared.types.count() + written.new_types.len() as i64;
+                            self.conn
+                                .prepare_cached(sql!("insert_type"))?
+                                .execute(params![id, event.event_type.as_str()])?;
+                            id
+                        }
+                    };
+                    type_ids.insert(event.event_type.clone(), id);
+                    id
+                }
+            };
+            let (name, head) =
+                touched.get_mut(&event.stream).expect("facts were fetched for every stream of the batch");
+            let stream_id = match head {
+                Some(head) => {
+                    assert_eq!(event.version, head.version.plus(1), "versions are gapless");
+                    head.version = event.version;
+                    head.id
+                }
+                None => {
+                    assert_eq!(event.version.0, 0, "a stream begins with version 0");
+                    written.last_stream_id += 1;
+                    let id = written.last_stream_id;
+                    self.conn.prepare_cached(sql!("insert_stream"))?.execute(params![id, event.stream.as_str()])?;
+                    *head = Some(StreamHead { id, version: event.version });
+                    stream_entries(&shared.names, *name, &event.stream, id, &mut written.entries);
+                    id
+                }
+            };
+            row::insert(&mut insert, event, stream_id, type_id, &mut self.buffer)?;
+            event_entries(&shared.names, event, stream_id, &mut written.entries);
+            written.bytes += event.size() + ROW_OVERHEAD_BYTES;
+        }
+        for (key, known) in batch.keys() {
+            let at = |position| rowid(Place { partition: known.answer.partition, position });
+            let (first, last) = (at(known.answer.first_position), at(known.answer.last_position));
+            let mut statement = self.conn.prepare_cached(sql!("insert_append_key"))?;
+            statement.execute(params![first, last, key.as_bytes(), known.content])?;
+            written.entries.push((IndexKind::AppendKey, key.as_u128(), first as u64));
+        }
+        for tracking in batch.tracking() {
+            let mut statement = self.conn.prepare_cached(sql!("write_tracking"))?;
+            statement.execute(params![tracking.name, tracking.checkpoint.to_string()])?;
+        }
+        Ok(written)
+    }
+
+    /// Commits. COMMIT can report an error after the log has committed, so after any error the head is read again and
+    /// decides, never the error.
+    fn commit(&mut self, heads: &Checkpoint) -> std::result::Result<(), Failure> {
+        let committed = self.conn.prepare_cached(sql!("commit")).and_then(|mut statement| statement.execute([]));
+        let Err(error) = committed else { return Ok(()) };
+        let error = Error::from(error);
+        let is_full = error.is_full();
+        let failure = self.roll_back(error);
+        let stored = read::heads(&self.conn, heads.partitions());
+        let reached =
+            stored.is_ok_and(|stored| stored.iter().zip(heads.iter()).all(|(stored, head)| stored.0 == head.position));
+        match failure {
+            Failure::NotStored(_) if reached => Ok(()),
+            Failure::NotStored(error) if is_full => Err(Failure::NotStored(error)),
+            // The write may or may not have reached the disk before the error did.
+            Failure::NotStored(error) | Failure::Unknown(error) => Err(Failure::Unknown(error)),
+        }
+    }
+
+    /// Undoes the transaction that `error` broke. If even that fails, the state of the connection is unknown.
+    fn roll_back(&mut self, error: Error) -> Failure {
+        self.indexes.rolled_back();
+        self.work.is_pending = true;
+        if self.conn.is_autocommit() {
+            return Failure::NotStored(error);
+        }
+        match self.conn.execute_batch(sql!("rollback")) {
+            Ok(()) => Failure::NotStored(error),
+            Err(second) => Failure::Unknown(Error::Store(format!("{error}; then rolling back failed: {second}"))),
+        }
+    }
+
+    fn plan_index_work(&mut self, entries: usize, heads: &Checkpoint) {
+        if self.indexes.should_freeze() && self.indexes.freeze(watermark(heads, self.last_stream_id)) {
+            self.work.is_pending = true;
+        }
+        if self.work.is_pending {
+            let rate = if self.indexes.is_late() { BLOCKS_PER_ENTRY_WHEN_LATE } else { BLOCKS_PER_ENTRY };
+            self.work.blocks = (self.work.blocks + entries as f64 * rate).min(256.0);
+        }
+        if self.uncheckpointed_bytes >= CHECKPOINT_BYTES {
+            self.checkpoint_or_warn();
+        }
+    }
+
+    /// Nobody waits: do index work in a transaction of its own, or empty the write-ahead log.
+    fn rest(&mut self) {
+        if self.stopped.is_some() {
+            return;
+        }
+        if self.work.is_pending {
+            if let Err(error) = self.work_alone() {
+                // What was not done now is done later: the log is the truth and the indexes follow it.
+                tracing::warn!(error = %error, "index work was put off");
+                self.work.is_pending = false;
+            }
+        } else if self.uncheckpointed_bytes > 0 {
+            self.checkpoint_or_warn();
+            self.uncheckpointed_bytes = 0;
+        }
+    }
+
+    fn work_alone(&mut self) -> Result<()> {
+        self.conn.execute_batch(sql!("begin_write"))?;
+        let worked = self.indexes.work(&self.conn, BLOCKS_WHEN_IDLE).map_err(Error::from);
+        let committed = worked.and_then(|worked| {
+            self.conn.execute_batch(sql!("commit"))?;
+            Ok(worked)
+        });
+        match committed {
+            Ok(worked) => {
+                self.indexes.committed();
+                self.uncheckpointed_bytes += worked.blocks_written * 4096;
+                self.work.is_pending = !worked.idle;
+                if self.uncheckpointed_bytes >= CHECKPOINT_BYTES {
+                    self.checkpoint_or_warn();
+                }
+                Ok(())
+            }
+            Err(error) => match self.roll_back(error) {
+                Failure::NotStored(error) => Err(error),
+                Failure::Unknown(error) => {
+                    self.stopped =
+                        Some(format!("the store stopped taking appends after a failed write ({error}): restart"));
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn checkpoint_or_warn(&mut self) {
+        if let Err(error) = self.checkpoint(sql!("checkpoint_wal")) {
+            tracing::warn!(error = %error, "the write-ahead log could not be moved into the database; it will be tried again");
+        }
+    }
+
+    fn checkpoint(&mut self, statement: &str) -> Result<()> {
+        self.uncheckpointed_bytes = 0;
+        let pages: i64 = self.conn.query_row(statement, [], |row| row.get(1))?;
+        if pages > RESTART_PAGES {
+            // Readers keep it from beginning anew; wait for them a moment, they are all short.
+            self.conn.busy_timeout(Duration::from_millis(20))?;
+            let restarted = self.conn.query_row(sql!("restart_wal"), [], |row| row.get::<_, i64>(0));
+            self.conn.busy_timeout(Duration::ZERO)?;
+            restarted?;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, command: Command) {
+        let now = self.shared.clock.now();
+        match command {
+            Command::AcquireLease { name, owner, time_to_live, answer } => {
+                let outcome = self.acquire_lease(&name, &owner, time_to_live, now);
+                let _ = answer.send(outcome);
+            }
+            Command::ReleaseLease { lease, answer } => {
+                let outcome = self.release_lease(&lease, now);
+                let _ = answer.send(outcome);
+            }
+        }
+    }
+
+    fn acquire_lease(&mut self, name: &str, owner: &str, ttl: Duration, now: Timestamp) -> Result<LeaseOutcome> {
+        let current = self.read_lease(name)?;
+        let outcome = lease::decide(current.as_ref(), name, owner, ttl, now);
+        if let LeaseOutcome::Held(lease) = &outcome {
+            self.write_lease(lease)?;
+        }
+        Ok(outcome)
+    }
+
+    fn release_lease(&mut self, given_back: &Lease, now: Timestamp) -> Result<bool> {
+        let Some(mut held) = self.read_lease(&given_back.name)? else { return Ok(false) };
+        let released = lease::release(&mut held, given_back, now);
+        if released {
+            self.write_lease(&held)?;
+        }
+        Ok(released)
+    }
+
+    fn read_lease(&self, name: &str) -> Result<Option<Lease>> {
+        let mut statement = self.conn.prepare_cached(sql!("read_lease"))?;
+        let mut rows = statement.query([name])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let (owner, token, expires_at): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Some(Lease {
+            name: name.to_owned(),
+            owner,
+            token: token as u64,
+            expires_at: Timestamp::from_micros(expires_at),
+        }))
+    }
+
+    fn write_lease(&self, lease: &Lease) -> Result<()> {
+        let mut statement = self.conn.prepare_cached(sql!("write_lease"))?;
+        statement.execute(params![lease.name, lease.owner, lease.token as i64, lease.expires_at.as_micros()])?;
+        Ok(())
+    }
+}
+
+/// What a transaction wrote, to be told to the indexes once it is durable.
+struct Written {
+    entries: Vec<(IndexKind, u128, u64)>,
+    new_types: Vec<EventType>,
+    last_stream_id: i64,
+    bytes: usize,
+}
+
+/// How far the log is covered by what the indexes were told: the heads, and the newest stream.
+pub(crate) fn watermark(heads: &Checkpoint, last_stream_id: i64) -> String {
+    format!("{heads};{last_stream_id}")
+}
+
+/// The index entries of an event. Recovery makes the same from its row.
+pub(crate) fn event_entries(
+    names: &NameHash,
+    event: &RecordedEvent,
+    stream_id: i64,
+    entries: &mut Vec<(IndexKind, u128, u64)>,
+) {
+    let at = rowid(event.place());
+    entries.push((IndexKind::Id, event.id.0.as_u128(), at as u64));
+    entries.push((IndexKind::Stream, u128::from(stream_id as u64) << 64 | u128::from(event.version.0), at as u64));
+    let event_type = names.posting(IndexKind::Type, event.event_type.as_str());
+    entries.push((IndexKind::Type, plan::posting(event_type, at), 0));
+    entries.push((IndexKind::Category, plan::posting(plan::category_of(names, &event.stream), at), 0));
+    for tag in event.tags.as_slice() {
+        entries.push((IndexKind::Tag, plan::posting(names.posting(IndexKind::Tag, tag.as_str()), at), 0));
+    }
+}
+
+/// The index entries of a new stream.
+pub(crate) fn stream_entries(
+    names: &NameHash,
+    name: u128,
+    stream: &StreamName,
+    id: i64,
+    entries: &mut Vec<(IndexKind, u128, u64)>,
+) {
+    entries.push((IndexKind::Name, name, id as u64));
+    entries.push((IndexKind::CategoryStreams, plan::posting(plan::category_of(names, stream), id), 0));
+}

@@ -1,0 +1,52 @@
+//! The suite that every engine passes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use async_trait::async_trait;
+use pacioli_core::EventStore;
+use pacioli_core::conformance::Subject;
+use pacioli_sqlite::{SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+
+/// Stores in directories of their own, which live as long as the subject.
+#[derive(Default)]
+struct Embedded {
+    directories: Mutex<Vec<TempDir>>,
+    paths: Mutex<HashMap<usize, (Weak<dyn EventStore>, std::path::PathBuf)>>,
+}
+
+impl Embedded {
+    fn open(&self, path: std::path::PathBuf, partitions: Option<u16>) -> Arc<dyn EventStore> {
+        let options = SqliteOptions { partitions, ..SqliteOptions::default() };
+        let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&path, options).expect("the store opens"));
+        self.paths.lock().expect("no panic").insert(address(&store), (Arc::downgrade(&store), path));
+        store
+    }
+}
+
+fn address(store: &Arc<dyn EventStore>) -> usize {
+    Arc::as_ptr(store).cast::<()>() as usize
+}
+
+#[async_trait]
+impl Subject for Embedded {
+    fn name(&self) -> &str {
+        "the embedded store"
+    }
+
+    async fn fresh(&self, partitions: u16) -> Arc<dyn EventStore> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("data");
+        self.directories.lock().expect("no panic").push(directory);
+        self.open(path, Some(partitions))
+    }
+
+    async fn reopen(&self, store: Arc<dyn EventStore>) -> Option<Arc<dyn EventStore>> {
+        let (_, path) = self.paths.lock().expect("no panic").remove(&address(&store))?;
+        drop(store);
+        Some(self.open(path, None))
+    }
+}
+
+pacioli_core::conformance_tests!(Embedded::default());
