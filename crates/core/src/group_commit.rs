@@ -67,6 +67,7 @@ pub struct GroupCommit {
 struct State {
     waiting: VecDeque<Pending>,
     bytes: usize,
+    woken: bool,
     closed: bool,
 }
 
@@ -124,10 +125,11 @@ impl GroupCommit {
         if state.waiting.is_empty() && !state.closed && !patience.is_zero() {
             state = self
                 .arrived
-                .wait_timeout_while(state, patience, |state| state.waiting.is_empty() && !state.closed)
+                .wait_timeout_while(state, patience, |state| state.waiting.is_empty() && !state.woken && !state.closed)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+        state.woken = false;
         if state.waiting.is_empty() {
             return if state.closed { Taken::Closed } else { Taken::Idle };
         }
@@ -142,6 +144,12 @@ impl GroupCommit {
         }
         state.bytes -= bytes;
         Taken::Batch(batch)
+    }
+
+    /// Lets a waiting writer look up: [`GroupCommit::take`] answers "idle" at once, now or the next time.
+    pub fn wake(&self) {
+        self.state().woken = true;
+        self.arrived.notify_all();
     }
 
     /// Refuses further appends; what waits is still taken.

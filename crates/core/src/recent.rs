@@ -72,6 +72,10 @@ impl Recent {
         for run in events.chunk_by(|a, b| a.partition == b.partition) {
             let mut ring = self.ring(run[0].partition);
             for event in run {
+                if event.position <= ring.head {
+                    // A reader asked the storage between this event's commit and now, and was first to say so.
+                    continue;
+                }
                 assert_eq!(event.position, ring.head.next(), "positions are gapless");
                 ring.head = event.position;
                 ring.bytes += event.size();

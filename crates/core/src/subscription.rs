@@ -206,6 +206,10 @@ struct Follower<S: ?Sized> {
 impl<S: LogSource + ?Sized> Follower<S> {
     async fn next(&mut self) -> Result<Delivery, ReadError> {
         let mut bell = self.source.recent().bell();
+        // One beat for the whole wait: what others write rings the bell, and if that began the beat anew, a reader whose
+        // filter matches none of it would never hear a word.
+        let mut beat = None;
+        let mut is_due = false;
         loop {
             bell.borrow_and_update();
             let head = self.source.recent().heads();
@@ -219,20 +223,20 @@ impl<S: LogSource + ?Sized> Follower<S> {
                 self.live = true;
                 return Ok(Delivery::CaughtUp { checkpoint: self.checkpoint.clone() });
             }
-            let beat = self.source.clock().sleep(self.heartbeat);
+            if is_due {
+                return Ok(Delivery::Heartbeat { checkpoint: self.checkpoint.clone(), head });
+            }
             tokio::select! {
                 biased;
+                () = beat.get_or_insert_with(|| self.source.clock().sleep(self.heartbeat)) => {
+                    // The bell is a hint: every wait ends in a real read.
+                    is_due = true;
+                    let head = self.source.storage_heads().await?;
+                    self.source.recent().observe(&head);
+                }
                 changed = bell.changed() => {
                     if changed.is_err() {
                         return Err(ReadError::Store(crate::store::StoreError::new("the store was closed")));
-                    }
-                }
-                () = beat => {
-                    // The bell is a hint: every wait ends in a real read.
-                    let head = self.source.storage_heads().await?;
-                    self.source.recent().observe(&head);
-                    if self.checkpoint.covers(&head) {
-                        return Ok(Delivery::Heartbeat { checkpoint: self.checkpoint.clone(), head });
                     }
                 }
             }

@@ -3,7 +3,7 @@
 mod support;
 
 mod backup;
-//CONF mod conformance;
+mod conformance;
 mod damage;
 mod full_disk;
 mod one_process;

@@ -10,24 +10,24 @@ use pacioli_core::{
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 use uuid::Uuid;
 
-pub fn open(directory: &Path) -> SqliteStore {
+pub(crate) fn open(directory: &Path) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions::default()).expect("the store opens")
 }
 
-pub fn stream(name: &str) -> StreamName {
+pub(crate) fn stream(name: &str) -> StreamName {
     StreamName::new(name).expect("a valid name")
 }
 
-pub fn event(id: u128, event_type: &str) -> NewEvent {
+pub(crate) fn event(id: u128, event_type: &str) -> NewEvent {
     let data = format!("{{\"n\":{id},\"note\":\"{}\"}}", "x".repeat(100));
     NewEvent::json(EventId(Uuid::from_u128(id)), EventType::new(event_type).expect("a valid type"), data)
 }
 
-pub fn tagged(id: u128, tag: &str) -> NewEvent {
+pub(crate) fn tagged(id: u128, tag: &str) -> NewEvent {
     NewEvent { tags: Tags::new([Tag::new(tag).expect("a valid tag")]).expect("valid tags"), ..event(id, "Tagged") }
 }
 
-pub async fn append(store: &SqliteStore, name: &str, events: Vec<NewEvent>) -> Appended {
+pub(crate) async fn append(store: &SqliteStore, name: &str, events: Vec<NewEvent>) -> Appended {
     match store.append(Append::to(stream(name), ExpectedVersion::Any, events)).await.expect("an outcome") {
         AppendOutcome::Appended(appended) => appended,
         other => panic!("{other:?}"),
@@ -35,7 +35,7 @@ pub async fn append(store: &SqliteStore, name: &str, events: Vec<NewEvent>) -> A
 }
 
 /// Appends `count` events of one each to `streams` streams, many in flight.
-pub async fn fill(store: &SqliteStore, first_id: u128, count: u128, streams: u128) {
+pub(crate) async fn fill(store: &SqliteStore, first_id: u128, count: u128, streams: u128) {
     let mut waiting = Vec::new();
     for id in first_id..first_id + count {
         let store = store.clone();
@@ -53,7 +53,7 @@ pub async fn fill(store: &SqliteStore, first_id: u128, count: u128, streams: u12
     }
 }
 
-pub async fn whole_log(store: &SqliteStore, filter: Filter) -> Vec<Arc<RecordedEvent>> {
+pub(crate) async fn whole_log(store: &SqliteStore, filter: Filter) -> Vec<Arc<RecordedEvent>> {
     let (mut after, mut events) = (None, Vec::new());
     loop {
         let read = ReadLog { after, filter: filter.clone(), limit: 1_000, payload: PayloadChoice::All };
