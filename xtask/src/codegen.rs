@@ -41,7 +41,7 @@ mod generate {
 
     /// Protobuf types that Rust code supplies instead of the generator: a name that starts with `.`, and its Rust path.
     /// `google.protobuf.*` needs no entry, it maps to `::prost_types`.
-    const EXTERN_PATHS: &[(&str, &str)] = &[];
+    const EXTERN_PATHS: &[(&str, &str)] = &[(".pacioli.v1.EventBatch", "crate::wire::EventBatch")];
 
     pub(super) fn run(check: bool) -> Result<()> {
         let root = crate::run::root();

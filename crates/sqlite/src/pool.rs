@@ -57,6 +57,7 @@ pub(crate) fn open_reader(path: &std::path::Path) -> Result<Connection> {
 pub(crate) fn open_writer(path: &std::path::Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(crate::writer::BUSY_PATIENCE)?;
     conn.execute_batch(sql!("open_writer"))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(conn)

@@ -39,6 +39,10 @@ const BLOCKS_PER_ENTRY_WHEN_LATE: f64 = 16.0 / 256.0;
 const CHECKPOINT_BYTES: usize = 2 << 20;
 /// Beyond this size the write-ahead log waits for its readers and begins anew.
 const RESTART_PAGES: i64 = (64 << 20) / 4096;
+/// How long it waits for them.
+const RESTART_PATIENCE: Duration = Duration::from_millis(20);
+/// How long the writer waits for another tool that has locked the file.
+pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 /// What a row takes in the write-ahead log beyond its payload, roughly.
 const ROW_OVERHEAD_BYTES: usize = 128;
 /// What a commit takes in the write-ahead log beyond its rows, roughly: the pages it touches last.
@@ -437,9 +441,9 @@ impl Writer {
         let pages: i64 = self.conn.query_row(statement, [], |row| row.get(1))?;
         if pages > RESTART_PAGES {
             // Readers keep it from beginning anew; wait for them a moment, they are all short.
-            self.conn.busy_timeout(Duration::from_millis(20))?;
+            self.conn.busy_timeout(RESTART_PATIENCE)?;
             let restarted = self.conn.query_row(sql!("restart_wal"), [], |row| row.get::<_, i64>(0));
-            self.conn.busy_timeout(Duration::ZERO)?;
+            self.conn.busy_timeout(BUSY_PATIENCE)?;
             restarted?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The suite that every engine passes.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
@@ -9,15 +10,18 @@ use pacioli_core::conformance::Subject;
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
+type Opened = (Weak<dyn EventStore>, PathBuf);
+
 /// Stores in directories of their own, which live as long as the subject.
 #[derive(Default)]
 struct Embedded {
     directories: Mutex<Vec<TempDir>>,
-    paths: Mutex<HashMap<usize, (Weak<dyn EventStore>, std::path::PathBuf)>>,
+    /// Where each store lies, by its address; the weak handle keeps that address from being used again.
+    paths: Mutex<HashMap<usize, Opened>>,
 }
 
 impl Embedded {
-    fn open(&self, path: std::path::PathBuf, partitions: Option<u16>) -> Arc<dyn EventStore> {
+    fn open(&self, path: PathBuf, partitions: Option<u16>) -> Arc<dyn EventStore> {
         let options = SqliteOptions { partitions, ..SqliteOptions::default() };
         let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&path, options).expect("the store opens"));
         self.paths.lock().expect("no panic").insert(address(&store), (Arc::downgrade(&store), path));

@@ -110,9 +110,14 @@ pub(super) async fn optimistic_writers_lose_no_update(trial: &Trial<'_>) {
             let mut done = 0;
             while done < rounds {
                 let name = format!("counter-{}", random.below(2));
-                let expected = client.version(&name).await.map_or(ExpectedVersion::None, ExpectedVersion::Exact);
+                let current = client.version(&name).await;
+                let expected = current.map_or(ExpectedVersion::None, ExpectedVersion::Exact);
                 match client.append(client.request(&name, expected, 1)).await {
-                    AppendOutcome::Appended(_) => done += 1,
+                    AppendOutcome::Appended(answer) => {
+                        let next = Version::after(current);
+                        assert_eq!(answer.streams[0].first_version, next, "expected nothing between decision and append");
+                        done += 1;
+                    }
                     other => drop(conflict(other)),
                 }
             }

@@ -139,6 +139,10 @@ pub(super) async fn a_subscription_at_the_head_sees_only_what_is_new(trial: &Tri
             assert_eq!(got, sent, "expected what is new, in order");
             sent.clear();
         }
+        if number == 2 {
+            // From here on it is live: what follows must come over the hand-over, too.
+            assert_eq!(follow.until_caught_up().await, [] as [Event; 0], "expected nothing twice");
+        }
     }
     let beat = Duration::from_millis(20);
     let mut late = trial.follow(Subscribe { after: Some(trial.head().await), heartbeat: beat, ..Subscribe::default() }).await;
