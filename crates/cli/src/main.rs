@@ -8,6 +8,7 @@
 
 mod commands;
 mod failure;
+mod host;
 mod ndjson;
 mod output;
 mod pipeline;

@@ -84,8 +84,8 @@ impl GroupCommit {
     /// Puts an append into the queue and waits for its answer.
     ///
     /// # Errors
-    /// [`AppendError::Overloaded`] where the queue is full or closing: nothing was stored. [`AppendError::Unknown`] where
-    /// the writer went away with the append in hand.
+    /// [`AppendError::Overloaded`] where the queue is full and [`AppendError::ShuttingDown`] where it is closed: nothing was
+    /// stored. [`AppendError::Unknown`] where the writer went away with the append in hand.
     pub async fn append(&self, append: Append) -> Result<AppendOutcome, AppendError> {
         let answer = self.submit(append)?;
         answer.await.unwrap_or_else(|_| {
@@ -156,5 +156,161 @@ impl GroupCommit {
     pub fn close(&self) {
         self.state().closed = true;
         self.arrived.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::append::{Conflict, ExpectedVersion};
+    use crate::event::{EventId, NewEvent, Payload, Timestamp};
+    use crate::limits::Limits;
+    use crate::names::{EventType, StreamName};
+    use crate::place::{Partition, Place, Position};
+
+    const LIMITS: GroupCommitLimits = GroupCommitLimits {
+        batch_appends_max: 3,
+        batch_bytes_max: 2_000,
+        queue_appends_max: 5,
+        queue_bytes_max: 6_000,
+    };
+
+    /// An append of one event that counts for so many bytes.
+    fn append(bytes: usize) -> Append {
+        let event = NewEvent::json(EventId(uuid::Uuid::from_u128(1)), EventType::new("E").unwrap(), "{}");
+        let checked = |bytes: usize| {
+            let event = NewEvent { data: Payload::Binary(vec![0; bytes].into()), ..event.clone() };
+            Append::to(StreamName::new("a-1").unwrap(), ExpectedVersion::Any, vec![event])
+                .check(&Limits::default(), Timestamp::default(), 1)
+                .unwrap()
+        };
+        let overhead = checked(0).bytes();
+        let append = checked(bytes - overhead);
+        assert_eq!(append.bytes(), bytes);
+        append
+    }
+
+    fn outcome(position: u64) -> AppendOutcome {
+        let matched = Place { partition: Partition::ZERO, position: Position(position) };
+        AppendOutcome::Conflict(Conflict::Condition { matched })
+    }
+
+    fn batch(taken: Taken) -> Vec<Pending> {
+        match taken {
+            Taken::Batch(batch) => batch,
+            other => panic!("expected a batch, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_appends_and_by_bytes() {
+        let sizes = |queue: &GroupCommit| -> Vec<usize> {
+            batch(queue.take(Duration::ZERO)).iter().map(|pending| pending.append.bytes()).collect()
+        };
+        let queue = GroupCommit::new(LIMITS);
+        for bytes in [300, 301, 302, 303] {
+            drop(queue.submit(append(bytes)));
+        }
+        assert_eq!(sizes(&queue), [300, 301, 302], "three appends, in the order in which they came");
+        assert_eq!(queue.waiting(), 1);
+        assert_eq!(sizes(&queue), [303]);
+        for bytes in [1_000, 1_000, 300] {
+            drop(queue.submit(append(bytes)));
+        }
+        assert_eq!(sizes(&queue), [1_000, 1_000], "2,000 bytes and not one more");
+        drop(queue.submit(append(5_000)));
+        assert_eq!(sizes(&queue), [300]);
+        assert_eq!(sizes(&queue), [5_000], "an append larger than a batch is a batch of its own");
+        assert!(matches!(queue.take(Duration::ZERO), Taken::Idle));
+        assert_eq!(queue.state().bytes, 0, "what was taken does not wait any more");
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_takes_again_once_there_is_room() {
+        let refused = |queue: &GroupCommit, bytes| match queue.append(append(bytes)).now_or_never() {
+            Some(Err(AppendError::Overloaded { retry_after })) => !retry_after.is_zero(),
+            None => false,
+            other => panic!("expected to wait or to be refused, got {other:?}"),
+        };
+        let by_count = GroupCommit::new(LIMITS);
+        let waiting: Vec<_> = (0..5).map(|_| by_count.submit(append(300)).unwrap()).collect();
+        assert!(refused(&by_count, 300), "a sixth append");
+        assert_eq!(by_count.waiting(), waiting.len(), "what was refused does not wait");
+        batch(by_count.take(Duration::ZERO));
+        assert!(!refused(&by_count, 300), "there is room again");
+
+        let by_bytes = GroupCommit::new(LIMITS);
+        drop(by_bytes.submit(append(4_000)));
+        assert!(refused(&by_bytes, 2_001));
+        assert!(!refused(&by_bytes, 2_000), "6,000 bytes and not one more");
+        let alone = GroupCommit::new(LIMITS);
+        assert!(!refused(&alone, 7_000), "an append larger than the queue is taken when nothing else waits");
+    }
+
+    #[tokio::test]
+    async fn each_append_gets_its_own_answer() {
+        let queue = GroupCommit::new(LIMITS);
+        let writer = async {
+            tokio::task::yield_now().await;
+            for (number, pending) in batch(queue.take(Duration::ZERO)).into_iter().enumerate() {
+                pending.answer.send(Ok(outcome(number as u64))).unwrap();
+            }
+        };
+        let (first, second, ()) = tokio::join!(queue.append(append(300)), queue.append(append(300)), writer);
+        assert_eq!((first.unwrap(), second.unwrap()), (outcome(0), outcome(1)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_dropped_is_an_unknown_outcome() {
+        let queue = GroupCommit::new(LIMITS);
+        let writer = async {
+            tokio::task::yield_now().await;
+            drop(batch(queue.take(Duration::ZERO)));
+        };
+        let (answer, ()) = tokio::join!(queue.append(append(300)), writer);
+        assert!(matches!(answer, Err(AppendError::Unknown { .. })), "{answer:?}");
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_takes_nothing_new() {
+        let queue = GroupCommit::new(LIMITS);
+        drop(queue.submit(append(300)));
+        queue.close();
+        let refused = queue.append(append(300)).now_or_never();
+        assert!(matches!(refused, Some(Err(AppendError::ShuttingDown))), "{refused:?}");
+        assert_eq!(batch(queue.take(Duration::from_secs(60))).len(), 1, "what waited is still taken");
+        assert!(matches!(queue.take(Duration::from_secs(60)), Taken::Closed), "and then it says so at once");
+    }
+
+    #[test]
+    fn a_writer_wakes_for_an_append_a_wake_and_a_close() {
+        let queue = Arc::new(GroupCommit::new(LIMITS));
+        let (took, takes) = std::sync::mpsc::channel();
+        let writer = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || {
+                loop {
+                    let taken = queue.take(Duration::from_secs(60));
+                    let is_last = matches!(taken, Taken::Closed);
+                    took.send(format!("{taken:?}")).unwrap();
+                    if is_last {
+                        return;
+                    }
+                }
+            })
+        };
+        // Each would last a minute if nobody woke the writer.
+        let next = || takes.recv_timeout(Duration::from_secs(30)).unwrap();
+        drop(queue.submit(append(300)));
+        assert!(next().starts_with("Batch"));
+        queue.wake();
+        assert_eq!(next(), "Idle");
+        queue.close();
+        assert_eq!(next(), "Closed");
+        writer.join().unwrap();
     }
 }

@@ -150,21 +150,23 @@ impl EventStore for MemoryStore {
             return Err(ReadError::StreamNotFound { stream: read.stream });
         };
         let last = events.len() as u64 - 1;
-        let limit = read.limit.clamp(1, self.shared.limits.page_events_max) as u64;
-        let (versions, next): (Vec<u64>, _) = match read.direction {
-            Direction::Forward => {
-                let from = read.from.map_or(0, |version| version.0);
-                let end = from.saturating_add(limit).min(last + 1);
-                ((from..end).collect(), (end <= last).then_some(Version(end)))
-            }
-            Direction::Backward => {
-                let from = read.from.map_or(last, |version| version.0.min(last));
-                let end = (from + 1).saturating_sub(limit);
-                ((end..=from).rev().collect(), (end > 0).then(|| Version(end - 1)))
-            }
+        let limit = read.limit.clamp(1, self.shared.limits.page_events_max);
+        let versions: Box<dyn Iterator<Item = u64> + Send> = match read.direction {
+            Direction::Forward => Box::new(read.from.map_or(0, |from| from.0)..=last),
+            Direction::Backward => Box::new((0..=read.from.map_or(last, |from| from.0.min(last))).rev()),
         };
-        let events = versions.iter().map(|version| events[*version as usize].with_payload(read.payload)).collect();
-        Ok(StreamPage { events, next, version: Version(last) })
+        let mut versions = versions.peekable();
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while page.len() < limit
+            && bytes < self.shared.limits.page_bytes_max
+            && let Some(version) = versions.next()
+        {
+            let event = events[version as usize].with_payload(read.payload);
+            bytes += event.size();
+            page.push(event);
+        }
+        let next = versions.peek().copied().map(Version);
+        Ok(StreamPage { events: page, next, version: Version(last) })
     }
 
     async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
@@ -256,11 +258,14 @@ impl LogSource for Shared {
     async fn scan(&self, scan: Scan) -> Result<Scanned, ReadError> {
         let log = self.log();
         let mut scanned = Scanned { events: Vec::new(), up_to: scan.after };
+        let mut bytes = 0;
         for event in &log.partitions[scan.partition.index()][scan.after.0 as usize..scan.up_to.0 as usize] {
             scanned.up_to = event.position;
             if scan.filter.matches(event) {
-                scanned.events.push(event.with_payload(scan.payload));
-                if scanned.events.len() >= scan.limit {
+                let event = event.with_payload(scan.payload);
+                bytes += event.size();
+                scanned.events.push(event);
+                if scanned.events.len() >= scan.limit || bytes >= self.limits.page_bytes_max {
                     break;
                 }
             }

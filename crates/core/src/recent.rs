@@ -122,3 +122,113 @@ impl Recent {
         self.bell.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventId, NewEvent, Timestamp};
+    use crate::names::{EventType, StreamName};
+    use crate::place::{Place, Version};
+
+    fn event(partition: u16, position: u64) -> Arc<RecordedEvent> {
+        let id = EventId(uuid::Uuid::from_u128(u128::from(position)));
+        let new = NewEvent::json(id, EventType::new("E").unwrap(), "{}");
+        let place = Place { partition: Partition(partition), position: Position(position) };
+        let stream = StreamName::new("a-1").unwrap();
+        Arc::new(new.recorded(stream, Version(position), place, Timestamp::default()))
+    }
+
+    fn positions(events: Option<Vec<Arc<RecordedEvent>>>) -> Option<Vec<u64>> {
+        events.map(|events| events.iter().map(|event| event.position.0).collect())
+    }
+
+    fn recent(heads: &str, events_max: usize, bytes_max: usize) -> Recent {
+        Recent::new(&heads.parse().unwrap(), RecentLimits { events_max, bytes_max })
+    }
+
+    fn publish(recent: &Recent, positions: impl IntoIterator<Item = u64>) {
+        recent.publish(&positions.into_iter().map(|position| event(0, position)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_published_is_read_after_a_position() {
+        let recent = recent("0:4", 10, 10_000);
+        let after = |after, limit| positions(recent.after(Partition::ZERO, Position(after), limit));
+        assert_eq!(after(4, 10), None, "nothing is there yet");
+        publish(&recent, 5..=8);
+        assert_eq!(recent.head(Partition::ZERO), Position(8));
+        assert_eq!(after(4, 10), Some(vec![5, 6, 7, 8]));
+        assert_eq!(after(6, 1), Some(vec![7]));
+        assert_eq!(after(7, 10), Some(vec![8]));
+        assert_eq!(after(8, 10), None, "nothing lies after the head");
+        assert_eq!(after(9, 10), None, "nothing lies after what is past the head");
+        assert_eq!(after(3, 10), None, "what lies before the ring is in storage only");
+    }
+
+    #[test]
+    fn the_oldest_leave_first() {
+        let by_count = recent("0:0", 3, 10_000);
+        publish(&by_count, 1..=5);
+        assert_eq!(positions(by_count.after(Partition::ZERO, Position(2), 10)), Some(vec![3, 4, 5]));
+        assert_eq!(by_count.after(Partition::ZERO, Position(1), 10), None);
+        let size = event(0, 1).size();
+        let by_bytes = recent("0:0", 10, 2 * size);
+        publish(&by_bytes, 1..=5);
+        assert_eq!(positions(by_bytes.after(Partition::ZERO, Position(3), 10)), Some(vec![4, 5]));
+        assert_eq!(by_bytes.after(Partition::ZERO, Position(2), 10), None);
+        let too_small = recent("0:0", 10, size - 1);
+        publish(&too_small, 1..=2);
+        assert_eq!(too_small.after(Partition::ZERO, Position(1), 10), None, "what is over the bound is not kept");
+        assert_eq!(too_small.head(Partition::ZERO), Position(2), "and is there all the same");
+    }
+
+    #[test]
+    fn a_head_that_was_observed_has_its_events_in_storage() {
+        let recent = recent("0:0,1:0", 10, 10_000);
+        publish(&recent, 1..=2);
+        recent.observe(&"0:5,1:0".parse().unwrap());
+        assert_eq!(recent.heads(), "0:5,1:0".parse().unwrap());
+        assert_eq!(recent.after(Partition::ZERO, Position(1), 10), None, "the ring has a gap behind 2 and says so");
+        recent.observe(&"0:3,1:0".parse().unwrap());
+        assert_eq!(recent.head(Partition::ZERO), Position(5), "what was observed late moves nothing back");
+        // The writer publishes what a reader saw in storage first.
+        publish(&recent, 4..=7);
+        assert_eq!(recent.head(Partition::ZERO), Position(7));
+        assert_eq!(positions(recent.after(Partition::ZERO, Position(5), 10)), Some(vec![6, 7]));
+        assert_eq!(recent.after(Partition::ZERO, Position(4), 10), None);
+    }
+
+    #[test]
+    fn each_partition_has_its_ring() {
+        let recent = recent("0:0,1:7", 10, 10_000);
+        recent.publish(&[event(0, 1), event(1, 8), event(1, 9), event(0, 2)]);
+        assert_eq!(recent.heads(), "0:2,1:9".parse().unwrap());
+        assert_eq!(positions(recent.after(Partition(1), Position(7), 10)), Some(vec![8, 9]));
+        assert_eq!(positions(recent.after(Partition(0), Position(0), 10)), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn the_bell_rings_when_a_head_moves() {
+        let recent = recent("0:0", 10, 10_000);
+        let mut bell = recent.bell();
+        let mut rang = || {
+            let changed = bell.has_changed().unwrap();
+            bell.mark_unchanged();
+            changed
+        };
+        assert!(!rang());
+        publish(&recent, 1..=1);
+        assert!(rang());
+        recent.observe(&"0:1".parse().unwrap());
+        assert!(!rang(), "nothing moved");
+        recent.observe(&"0:2".parse().unwrap());
+        assert!(rang());
+    }
+
+    #[test]
+    #[should_panic(expected = "positions are gapless")]
+    fn a_gap_is_a_bug() {
+        let recent = recent("0:0", 10, 10_000);
+        publish(&recent, [1, 3]);
+    }
+}

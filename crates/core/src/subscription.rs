@@ -159,9 +159,10 @@ pub async fn read_log<S: LogSource + ?Sized>(source: &S, read: ReadLog) -> Resul
     let mut page = LogPage { events: Vec::new(), checkpoint: from.clone(), from, head };
     let filter = Arc::new(read.filter);
     let limit = read.limit.clamp(1, source.limits().page_events_max);
+    let mut bytes = 0;
     for place in page.head.iter() {
         let after = page.checkpoint.position(place.partition);
-        if after >= place.position || page.events.len() >= limit {
+        if after >= place.position || page.events.len() >= limit || bytes >= source.limits().page_bytes_max {
             continue;
         }
         let scan = Scan {
@@ -174,6 +175,7 @@ pub async fn read_log<S: LogSource + ?Sized>(source: &S, read: ReadLog) -> Resul
         };
         let scanned = source.scan(scan).await?;
         page.checkpoint.advance(place.partition, scanned.up_to);
+        bytes += scanned.events.iter().map(|event| event.size()).sum::<usize>();
         page.events.extend(scanned.events);
     }
     Ok(page)
@@ -287,10 +289,21 @@ impl<S: LogSource + ?Sized> Follower<S> {
         Ok(Read::AtHead)
     }
 
+    /// Takes what matches, as much as a page may hold, and says up to where it looked.
     fn take_matching(&self, recent: Vec<Arc<RecordedEvent>>, after: Position) -> (Vec<Arc<RecordedEvent>>, Position) {
-        let up_to = recent.last().map_or(after, |event| event.position);
-        let matching = recent.iter().filter(|event| self.filter.matches(event));
-        let matching = matching.map(|event| event.with_payload(self.payload)).collect();
+        let bytes_max = self.source.limits().page_bytes_max;
+        let (mut matching, mut bytes, mut up_to) = (Vec::new(), 0, after);
+        for event in recent {
+            up_to = event.position;
+            if self.filter.matches(&event) {
+                let event = event.with_payload(self.payload);
+                bytes += event.size();
+                matching.push(event);
+                if bytes >= bytes_max {
+                    break;
+                }
+            }
+        }
         (matching, up_to)
     }
 }
@@ -300,3 +313,7 @@ enum Read {
     Progress,
     AtHead,
 }
+
+#[cfg(test)]
+#[path = "subscription_tests.rs"]
+mod tests;

@@ -29,7 +29,8 @@ impl Subject for BrokenSubject {
 
 /// Runs one check over a store with this fault; says what it found.
 async fn outcome(fault: Fault, name: &str) -> Option<String> {
-    let check = checks().iter().find(|check| check.name == name).unwrap_or_else(|| panic!("there is no check `{name}`"));
+    let check =
+        checks().iter().find(|check| check.name == name).unwrap_or_else(|| panic!("there is no check `{name}`"));
     let settings = Settings { patience: Duration::from_secs(2), ..Settings::default() };
     let failure = check.run(&BrokenSubject(fault), settings).await.err()?;
     assert_eq!(failure.check, name);
@@ -71,6 +72,7 @@ async fn each_broken_store_is_caught() {
         (ReadsFromTheCheckpointOn, "reading::the_log_reads_after_every_checkpoint"),
         (ReadsOneTooMany, "reading::a_stream_reads_forward_from_everywhere"),
         (EndsAPageEarly, "reading::a_stream_reads_backward_from_everywhere"),
+        (SendsPagesOfAnySize, "reading::a_page_is_bounded_in_bytes"),
         (FindsEveryStream, "reading::a_stream_that_is_not_there_is_not_found"),
         (ListsWithoutCategory, "reading::streams_are_listed_by_category_and_prefix"),
         (SkipsAStreamBetweenPages, "reading::streams_are_listed_by_category_and_prefix"),
@@ -127,5 +129,8 @@ fn a_failure_names_the_check_the_store_and_the_seed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let check = "reading::a_stream_that_is_not_there_is_not_found";
     let said = runtime.block_on(outcome(Fault::FindsEveryStream, check)).unwrap();
-    assert!(said.starts_with(&format!("broken fails {check} (1 partitions, PACIOLI_CONFORMANCE_SEED=1494): expected")), "{said}");
+    assert!(
+        said.starts_with(&format!("broken fails {check} (1 partitions, PACIOLI_CONFORMANCE_SEED=1494): expected")),
+        "{said}"
+    );
 }

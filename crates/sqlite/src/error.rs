@@ -34,6 +34,11 @@ impl Error {
         matches!(self.code(), Some(rusqlite::ErrorCode::DiskFull))
     }
 
+    /// Whether another tool holds the file's lock: the write did not begin.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+    }
+
     /// The SQLite error code, if SQLite it was.
     pub(crate) fn code(&self) -> Option<rusqlite::ErrorCode> {
         match self {

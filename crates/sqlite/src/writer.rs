@@ -35,8 +35,11 @@ const BLOCKS_WHEN_IDLE: usize = 32;
 const BLOCKS_PER_ENTRY: f64 = 4.0 / 256.0;
 /// As above, while the flush of a full tail is late.
 const BLOCKS_PER_ENTRY_WHEN_LATE: f64 = 16.0 / 256.0;
-/// The write-ahead log is moved into the database after about this many bytes, so that no single move stalls appends.
+/// The write-ahead log is moved into the database once about this many bytes changed, so that no single move stalls
+/// appends for long.
 const CHECKPOINT_BYTES: usize = 2 << 20;
+/// Or once it has about this size: small commits fill it with the same page again and again.
+const CHECKPOINT_WAL_BYTES: usize = 32 << 20;
 /// Beyond this size the write-ahead log waits for its readers and begins anew.
 const RESTART_PAGES: i64 = (64 << 20) / 4096;
 /// How long it waits for them.
@@ -45,8 +48,8 @@ const RESTART_PATIENCE: Duration = Duration::from_millis(20);
 pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 /// What a row takes in the write-ahead log beyond its payload, roughly.
 const ROW_OVERHEAD_BYTES: usize = 128;
-/// What a commit takes in the write-ahead log beyond its rows, roughly: the pages it touches last.
-const COMMIT_OVERHEAD_BYTES: usize = 3 * 4096;
+/// What a commit takes in the write-ahead log beyond its rows, roughly: the page it fills on, and the first one.
+const COMMIT_OVERHEAD_BYTES: usize = 2 * 4096;
 
 /// What the writer does besides appends.
 pub(crate) enum Command {
@@ -66,7 +69,8 @@ pub(crate) struct Writer {
     pub(crate) last_stream_id: i64,
     pub(crate) last_recorded_at: Timestamp,
     work: IndexWork,
-    uncheckpointed_bytes: usize,
+    changed_bytes: usize,
+    wal_bytes: usize,
     /// Why nothing is written any more: after a failed sync nobody knows what is on disk.
     stopped: Option<String>,
     buffer: Vec<u8>,
@@ -130,7 +134,8 @@ impl Writer {
             last_stream_id,
             last_recorded_at,
             work: IndexWork { is_pending: true, blocks: 0.0 },
-            uncheckpointed_bytes: CHECKPOINT_BYTES,
+            changed_bytes: CHECKPOINT_BYTES,
+            wal_bytes: 0,
             stopped: None,
             buffer: Vec::new(),
         }
@@ -245,7 +250,7 @@ impl Writer {
                 let worked = self.indexes.work(&self.conn, blocks)?;
                 self.work.blocks -= blocks as f64;
                 self.work.is_pending = !worked.idle;
-                self.uncheckpointed_bytes += worked.blocks_written * 4096 + worked.rows_deleted * 1024;
+                self.changed_bytes += worked.blocks_written * 4096 + worked.rows_deleted * 1024;
             }
             Ok(written)
         });
@@ -270,7 +275,8 @@ impl Writer {
         let entries = written.entries.len();
         self.indexes.apply(written.entries);
         self.shared.recent.publish(batch.events());
-        self.uncheckpointed_bytes += written.bytes;
+        self.changed_bytes += written.bytes;
+        self.wal_bytes += written.bytes + COMMIT_OVERHEAD_BYTES;
         self.plan_index_work(entries, batch.heads());
         Ok(outcomes)
     }
@@ -280,7 +286,7 @@ impl Writer {
             entries: Vec::with_capacity(batch.events().len() * 5),
             new_types: Vec::new(),
             last_stream_id: self.last_stream_id,
-            bytes: COMMIT_OVERHEAD_BYTES,
+            bytes: 0,
         };
         let shared = Arc::clone(&self.shared);
         let mut type_ids: HashMap<EventType, i64> = HashMap::new();
@@ -346,15 +352,15 @@ impl Writer {
         let committed = self.conn.prepare_cached(sql!("commit")).and_then(|mut statement| statement.execute([]));
         let Err(error) = committed else { return Ok(()) };
         let error = Error::from(error);
-        let is_full = error.is_full();
-        let failure = self.roll_back(error);
-        let stored = read::heads(&self.conn, heads.partitions());
-        let reached =
-            stored.is_ok_and(|stored| stored.iter().zip(heads.iter()).all(|(stored, head)| stored.0 == head.position));
-        match failure {
-            Failure::NotStored(_) if reached => Ok(()),
-            Failure::NotStored(error) if is_full => Err(Failure::NotStored(error)),
-            // The write may or may not have reached the disk before the error did.
+        // With these the write did not begin or did not fit. After any other, a failed sync above all, what is on disk is
+        // not known, and asking again would only show what the operating system remembers.
+        let is_definite = error.is_full() || error.is_busy();
+        match self.roll_back(error) {
+            Failure::NotStored(error) if is_definite => {
+                let stored = read::heads(&self.conn, heads.partitions())?;
+                let reached = stored.iter().zip(heads.iter()).all(|(stored, head)| stored.0 == head.position);
+                if reached { Ok(()) } else { Err(Failure::NotStored(error)) }
+            }
             Failure::NotStored(error) | Failure::Unknown(error) => Err(Failure::Unknown(error)),
         }
     }
@@ -380,7 +386,11 @@ impl Writer {
             let rate = if self.indexes.is_late() { BLOCKS_PER_ENTRY_WHEN_LATE } else { BLOCKS_PER_ENTRY };
             self.work.blocks = (self.work.blocks + entries as f64 * rate).min(256.0);
         }
-        if self.uncheckpointed_bytes >= CHECKPOINT_BYTES {
+        self.checkpoint_if_due();
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        if self.changed_bytes >= CHECKPOINT_BYTES || self.wal_bytes >= CHECKPOINT_WAL_BYTES {
             self.checkpoint_or_warn();
         }
     }
@@ -396,9 +406,8 @@ impl Writer {
                 tracing::warn!(error = %error, "index work was put off");
                 self.work.is_pending = false;
             }
-        } else if self.uncheckpointed_bytes > 0 {
+        } else if self.changed_bytes > 0 {
             self.checkpoint_or_warn();
-            self.uncheckpointed_bytes = 0;
         }
     }
 
@@ -412,11 +421,9 @@ impl Writer {
         match committed {
             Ok(worked) => {
                 self.indexes.committed();
-                self.uncheckpointed_bytes += worked.blocks_written * 4096;
+                self.changed_bytes += worked.blocks_written * 4096;
                 self.work.is_pending = !worked.idle;
-                if self.uncheckpointed_bytes >= CHECKPOINT_BYTES {
-                    self.checkpoint_or_warn();
-                }
+                self.checkpoint_if_due();
                 Ok(())
             }
             Err(error) => match self.roll_back(error) {
@@ -437,7 +444,7 @@ impl Writer {
     }
 
     fn checkpoint(&mut self, statement: &str) -> Result<()> {
-        self.uncheckpointed_bytes = 0;
+        (self.changed_bytes, self.wal_bytes) = (0, 0);
         let pages: i64 = self.conn.query_row(statement, [], |row| row.get(1))?;
         if pages > RESTART_PAGES {
             // Readers keep it from beginning anew; wait for them a moment, they are all short.

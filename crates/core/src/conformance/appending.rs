@@ -22,7 +22,11 @@ pub(super) async fn an_append_answers_with_its_versions_and_positions(trial: &Tr
         assert_eq!((answer.first_position, answer.last_position), (first, last), "expected the next positions");
         for place in answer.checkpoint.iter() {
             let expected = if place.partition == partition { last } else { Position::START };
-            assert_eq!(place.position, expected, "expected the checkpoint to stand at the append: {}", answer.checkpoint);
+            assert_eq!(
+                place.position, expected,
+                "expected the checkpoint to stand at the append: {}",
+                answer.checkpoint
+            );
         }
         assert_eq!(answer.checkpoint.partitions(), trial.partitions, "expected a checkpoint with every partition");
         let head = trial.head().await;
@@ -79,9 +83,9 @@ pub(super) async fn each_version_is_won_by_one_writer(trial: &Trial<'_>) {
         let current = Version(round);
         let tasks = (0..12).map(|_| {
             let client = trial.client();
-            tokio::spawn(async move {
-                client.append(client.request("seat-1", ExpectedVersion::Exact(current), 1)).await
-            })
+            tokio::spawn(
+                async move { client.append(client.request("seat-1", ExpectedVersion::Exact(current), 1)).await },
+            )
         });
         let outcomes = join(tasks.collect()).await;
         let won = outcomes.iter().filter(|outcome| matches!(outcome, AppendOutcome::Appended(_))).count();
@@ -112,7 +116,11 @@ pub(super) async fn a_conflict_harms_no_neighbour(trial: &Trial<'_>) {
     });
     for (number, outcome) in join(tasks.collect()).await {
         if number.is_multiple_of(2) {
-            assert_eq!(appended(outcome).streams[0].last_version, Version(1), "expected append {number} to stand alone");
+            assert_eq!(
+                appended(outcome).streams[0].last_version,
+                Version(1),
+                "expected append {number} to stand alone"
+            );
         } else {
             conflict(outcome);
         }

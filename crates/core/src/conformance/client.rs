@@ -221,10 +221,17 @@ impl Client {
             let page = self.store.read_log(read).await;
             let page = page.unwrap_or_else(|error| panic!("expected a page of the log, got the error: {error}"));
             let said = format!("a page after {before} of at most {limit}");
-            assert!(page.from.covers(&before) && before.covers(&page.from), "{said}: expected to begin there, {page:?}");
+            assert!(
+                page.from.covers(&before) && before.covers(&page.from),
+                "{said}: expected to begin there, {page:?}"
+            );
             assert!(page.events.len() <= limit, "{said}: expected no more, got {}", page.events.len());
             assert!(page.checkpoint.covers(&page.from), "{said}: expected not to go back, got {}", page.checkpoint);
-            assert!(page.head.covers(&page.checkpoint), "{said}: expected nothing past the head, got {}", page.checkpoint);
+            assert!(
+                page.head.covers(&page.checkpoint),
+                "{said}: expected nothing past the head, got {}",
+                page.checkpoint
+            );
             check_run(&said, &page.from, &page.checkpoint, &page.events, &filter);
             events.extend(page.events.iter().cloned());
             if page.at_head() {

@@ -88,7 +88,11 @@ pub(super) async fn an_acknowledged_append_is_seen_at_once(trial: &Trial<'_>) {
                 let answer = client.write(&name, 1).await;
                 let head = client.head().await;
                 assert!(head.covers(&answer.checkpoint), "expected the head {head} to cover {}", answer.checkpoint);
-                assert_eq!(client.version(&name).await, Some(Version(round)), "expected a writer to see its own append");
+                assert_eq!(
+                    client.version(&name).await,
+                    Some(Version(round)),
+                    "expected a writer to see its own append"
+                );
                 let events = client.stream_events(&name).await;
                 assert_eq!(events.len() as u64, round + 1, "expected a writer to read its own append");
                 let log = client.log_after(Some(before), Filter::default(), 100).await;
@@ -115,7 +119,10 @@ pub(super) async fn optimistic_writers_lose_no_update(trial: &Trial<'_>) {
                 match client.append(client.request(&name, expected, 1)).await {
                     AppendOutcome::Appended(answer) => {
                         let next = Version::after(current);
-                        assert_eq!(answer.streams[0].first_version, next, "expected nothing between decision and append");
+                        assert_eq!(
+                            answer.streams[0].first_version, next,
+                            "expected nothing between decision and append"
+                        );
                         done += 1;
                     }
                     other => drop(conflict(other)),

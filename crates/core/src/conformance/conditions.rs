@@ -74,7 +74,8 @@ pub(super) async fn a_condition_asks_for_types_and_tags(trial: &Trial<'_>) {
 pub(super) async fn a_condition_looks_after_its_checkpoint(trial: &Trial<'_>) {
     let mut places = Vec::new();
     for number in 0..6 {
-        let event = if number == 1 || number == 4 { tagged(trial.event("Held"), &["seat:1"]) } else { trial.event("Noted") };
+        let event =
+            if number == 1 || number == 4 { tagged(trial.event("Held"), &["seat:1"]) } else { trial.event("Noted") };
         let answer = trial.accepted(Append::to(stream("seats-7"), ExpectedVersion::Any, vec![event])).await;
         places.push((answer.checkpoint, Place { partition: answer.partition, position: answer.first_position }));
     }

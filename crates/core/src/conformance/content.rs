@@ -113,7 +113,8 @@ pub(super) async fn names_keep_their_unicode(trial: &Trial<'_>) {
     ];
     let longest = format!("{}-{}", "k".repeat(127), "ß".repeat(64));
     for (index, name) in names.into_iter().chain([longest.as_str()]).enumerate() {
-        let kind = EventType::new(format!("{name} wurde #{index} 🙂")).unwrap_or_else(|_| super::client::event_type("Long"));
+        let kind =
+            EventType::new(format!("{name} wurde #{index} 🙂")).unwrap_or_else(|_| super::client::event_type("Long"));
         let event = NewEvent { event_type: kind, ..trial.event("Noted") };
         there_and_back(trial, &stream(name), vec![event]).await;
         let info = trial.info(name).await.unwrap_or_else(|| panic!("expected `{name}` to be there"));

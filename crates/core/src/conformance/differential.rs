@@ -60,7 +60,8 @@ impl Walk {
 
     async fn append(&mut self, step: usize, request: AppendRequest) {
         let said = format!("step {step}, {request:?}");
-        let outcomes = [self.subject.store.append(request.clone()).await, self.model.store.append(request.clone()).await];
+        let outcomes =
+            [self.subject.store.append(request.clone()).await, self.model.store.append(request.clone()).await];
         match outcomes {
             [Ok(subject), Ok(model)] => assert_eq!(subject, model, "{said}: expected the model's outcome"),
             [Err(AppendError::Invalid(subject)), Err(AppendError::Invalid(model))] => {
@@ -69,7 +70,8 @@ impl Walk {
             [subject, model] => panic!("{said}: expected the model's {model:?}, got {subject:?}"),
         }
         if let Some(tracking) = &request.tracking {
-            let (subject, model) = (self.subject.tracked(&tracking.name).await, self.model.tracked(&tracking.name).await);
+            let (subject, model) =
+                (self.subject.tracked(&tracking.name).await, self.model.tracked(&tracking.name).await);
             assert_eq!(subject, model, "{said}: expected the consumer where the model has it");
         }
         self.sent.push(request);
@@ -156,7 +158,8 @@ impl Walk {
     async fn somewhere(&mut self) -> Checkpoint {
         let head = self.model.head().await;
         let past = usize::from(self.random.percent(5));
-        let positions = head.iter().map(|place| Position(self.random.below(place.position.0 as usize + 1 + past) as u64));
+        let positions =
+            head.iter().map(|place| Position(self.random.below(place.position.0 as usize + 1 + past) as u64));
         Checkpoint::new(positions.collect::<Vec<_>>(), head.epoch())
     }
 

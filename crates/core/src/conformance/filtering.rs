@@ -68,9 +68,13 @@ pub(super) async fn a_filter_gives_what_matches_and_nothing_else(trial: &Trial<'
 
 pub(super) async fn a_filter_takes_names_literally(trial: &Trial<'_>) {
     for name in ["acc%unt-1", "account-1", "acc_unt-1", "acc\\unt-1", "ACCOUNT-1", "acc*-1", "acc[o]unt-1", "acc"] {
-        trial.accepted(Append::to(stream(name), ExpectedVersion::None, vec![tagged(trial.event("O%"), &["a_b"])])).await;
+        trial
+            .accepted(Append::to(stream(name), ExpectedVersion::None, vec![tagged(trial.event("O%"), &["a_b"])]))
+            .await;
     }
-    trial.accepted(Append::to(stream("account-2"), ExpectedVersion::None, vec![tagged(trial.event("OK"), &["axb"])])).await;
+    trial
+        .accepted(Append::to(stream("account-2"), ExpectedVersion::None, vec![tagged(trial.event("OK"), &["axb"])]))
+        .await;
     let only = |change: &dyn Fn(&mut Filter)| {
         let mut filter = Filter::default();
         change(&mut filter);

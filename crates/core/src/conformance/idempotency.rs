@@ -120,10 +120,10 @@ pub(super) async fn an_id_with_other_content_is_refused(trial: &Trial<'_>) {
         ("another schema version", NewEvent { schema_version: Some(4), ..rich.clone() }),
         ("no occurred_at", NewEvent { occurred_at: None, ..rich.clone() }),
         ("another occurred_at", NewEvent { occurred_at: Some(Timestamp::from_micros(1_001)), ..rich.clone() }),
-        ("other headers", NewEvent {
-            metadata: Metadata { headers: Some("{ }".into()), ..rich.metadata.clone() },
-            ..rich.clone()
-        }),
+        (
+            "other headers",
+            NewEvent { metadata: Metadata { headers: Some("{ }".into()), ..rich.metadata.clone() }, ..rich.clone() },
+        ),
         ("no metadata", NewEvent { metadata: Metadata::default(), ..rich.clone() }),
     ];
     let head = trial.head().await;
@@ -167,7 +167,8 @@ pub(super) async fn a_retry_outlives_its_expectation_and_condition(trial: &Trial
 
 pub(super) async fn a_key_gives_its_answer_to_new_ids(trial: &Trial<'_>) {
     let key = trial.id();
-    let request = to("keyed-1", &trial.events(3)).and(stream("pair-1"), ExpectedVersion::None, trial.events(1)).key(key);
+    let request =
+        to("keyed-1", &trial.events(3)).and(stream("pair-1"), ExpectedVersion::None, trial.events(1)).key(key);
     let first = trial.accepted(request.clone()).await;
     trial.write("keyed-1", 1).await;
     let head = trial.head().await;
@@ -220,7 +221,11 @@ pub(super) async fn a_conflict_leaves_its_key_unused(trial: &Trial<'_>) {
     let request = |expected| Append::to(stream("later-1"), expected, events.clone()).key(key);
     conflict(trial.append(request(ExpectedVersion::Exists)).await);
     let answer = trial.accepted(request(ExpectedVersion::None)).await;
-    assert_eq!(answer.streams[0].last_version, Version(1), "expected a request that conflicted to be free to try again");
+    assert_eq!(
+        answer.streams[0].last_version,
+        Version(1),
+        "expected a request that conflicted to be free to try again"
+    );
     duplicate(trial.append(request(ExpectedVersion::Exists)).await);
 }
 
@@ -251,7 +256,8 @@ pub(super) async fn concurrent_twins_store_once(trial: &Trial<'_>) {
             continue;
         }
         // The first may have come without the key; then the key may have been taken by new ids later on.
-        let first: Vec<_> = outcomes.into_iter().map(|(_, outcome)| appended(outcome)).filter(|a| !a.duplicate).collect();
+        let first: Vec<_> =
+            outcomes.into_iter().map(|(_, outcome)| appended(outcome)).filter(|a| !a.duplicate).collect();
         assert_eq!(stored, 3 * first.len(), "expected the stream to hold what was acknowledged as new: {first:?}");
         assert_eq!(first.len(), 1, "expected twins to be stored once: {first:?}");
     }

@@ -109,7 +109,9 @@ pub(super) async fn of_concurrent_owners_one_holds_a_lease(trial: &Trial<'_>) {
 
 pub(super) async fn a_lease_needs_names(trial: &Trial<'_>) {
     let long = "n".repeat(257);
-    for (name, owner, wrong) in [("", "anna", "name"), ("projector", "", "owner"), (&long, "anna", "name"), ("p", "a\nb", "owner")] {
+    for (name, owner, wrong) in
+        [("", "anna", "name"), ("projector", "", "owner"), (&long, "anna", "name"), ("p", "a\nb", "owner")]
+    {
         match trial.store.acquire_lease(name, owner, LONG).await {
             Err(ReadError::Invalid { field, .. }) => assert_eq!(field, wrong, "expected the wrong field named"),
             other => panic!("expected a lease `{name}` of `{owner}` to be refused, got {other:?}"),

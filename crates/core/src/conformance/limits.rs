@@ -60,7 +60,12 @@ pub(super) async fn one_over_a_limit_is_refused(trial: &Trial<'_>) {
             "events",
             true,
         ),
-        ("an event of a byte too many", to(vec![sized(trial, limits.event_bytes_max + 1)]), "writes[0].events[0].data", true),
+        (
+            "an event of a byte too many",
+            to(vec![sized(trial, limits.event_bytes_max + 1)]),
+            "writes[0].events[0].data",
+            true,
+        ),
         (
             "an event of a byte too many in the second stream",
             new().and(stream("bounded-7"), ExpectedVersion::Any, vec![sized(trial, limits.event_bytes_max + 1)]),
@@ -85,11 +90,11 @@ pub(super) async fn what_is_malformed_is_refused(trial: &Trial<'_>) {
     let ahead = ahead.duration_since(std::time::UNIX_EPOCH).expect("the clock stands after 1970");
     let ahead = ahead.as_micros() as i64 + trial.limits.future_micros_max;
     let twin = trial.event("Noted");
-    let json = |bytes: &'static [u8]| NewEvent { data: Payload::Json(Bytes::from_static(bytes)), ..trial.event("Noted") };
+    let json =
+        |bytes: &'static [u8]| NewEvent { data: Payload::Json(Bytes::from_static(bytes)), ..trial.event("Noted") };
     let second = |event| to(vec![trial.event("Noted"), event]);
-    let with_headers = |text: &'static str| {
-        with_metadata(trial, Metadata { headers: Some(text.into()), ..Metadata::default() })
-    };
+    let with_headers =
+        |text: &'static str| with_metadata(trial, Metadata { headers: Some(text.into()), ..Metadata::default() });
     let new = || Append::to(stream("new-7"), ExpectedVersion::None, trial.events(1));
     let mut rows = vec![
         ("no stream", AppendRequest::default(), "writes", false),
@@ -100,12 +105,20 @@ pub(super) async fn what_is_malformed_is_refused(trial: &Trial<'_>) {
             "writes[1].events",
             false,
         ),
-        ("a stream twice", new().and(stream("new-7"), ExpectedVersion::Any, trial.events(1)), "writes[1].stream", false),
+        (
+            "a stream twice",
+            new().and(stream("new-7"), ExpectedVersion::Any, trial.events(1)),
+            "writes[1].stream",
+            false,
+        ),
         ("an id twice", to(vec![twin.clone(), trial.event("Noted"), twin.clone()]), "writes[0].events[2].id", false),
         (
             "an id twice over two streams",
-            Append::to(stream("new-7"), ExpectedVersion::None, vec![twin.clone()])
-                .and(stream("bounded-7"), ExpectedVersion::Any, vec![twin]),
+            Append::to(stream("new-7"), ExpectedVersion::None, vec![twin.clone()]).and(
+                stream("bounded-7"),
+                ExpectedVersion::Any,
+                vec![twin],
+            ),
             "writes[1].events[0].id",
             false,
         ),
@@ -129,7 +142,12 @@ pub(super) async fn what_is_malformed_is_refused(trial: &Trial<'_>) {
             "writes[0].events[1].metadata.actor",
             false,
         ),
-        ("a consumer without a name", new().tracking("", Checkpoint::start(trial.partitions, crate::Epoch::FIRST)), "tracking.name", false),
+        (
+            "a consumer without a name",
+            new().tracking("", Checkpoint::start(trial.partitions, crate::Epoch::FIRST)),
+            "tracking.name",
+            false,
+        ),
         (
             "a consumer's checkpoint of more partitions",
             new().tracking("c", Checkpoint::start(trial.partitions + 1, crate::Epoch::FIRST)),
@@ -172,6 +190,10 @@ pub(super) async fn a_limit_can_be_reached(trial: &Trial<'_>) {
         let count = events.len() as u64;
         let before = trial.head().await;
         let answer = trial.accepted(to(events)).await;
-        assert_eq!(answer.last_position, before.position(answer.partition).plus(count), "expected {what} to be accepted");
+        assert_eq!(
+            answer.last_position,
+            before.position(answer.partition).plus(count),
+            "expected {what} to be accepted"
+        );
     }
 }

@@ -2,8 +2,25 @@
 //!
 //! An engine, or a client of one, describes itself as a [`Subject`] and gets one test a check in a few lines:
 //!
-//! ```ignore
-//! pacioli_core::conformance_tests!(MySubject::new());
+//! ```
+//! # use std::sync::Arc;
+//! # use pacioli_core::{EventStore, Limits, SystemClock, conformance::Subject, memory::MemoryStore};
+//! struct Memory;
+//!
+//! #[async_trait::async_trait]
+//! impl Subject for Memory {
+//!     fn name(&self) -> &str {
+//!         "memory"
+//!     }
+//!
+//!     async fn fresh(&self, partitions: u16) -> Arc<dyn EventStore> {
+//!         let clock = SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)));
+//!         Arc::new(MemoryStore::new(partitions, Limits::default(), Arc::new(clock)))
+//!     }
+//! }
+//!
+//! pacioli_core::conformance_tests!(Memory);
+//! # fn main() {}
 //! ```
 //!
 //! Checks are grouped by guarantee, one module each. Every check runs on a store of one partition and on one of four,
@@ -154,11 +171,12 @@ impl Check {
                 verify::verify(&trial).await;
             };
             // A check says what is wrong by a panic, wherever it is; here the panic learns whose it was.
-            let message = match tokio::time::timeout(settings.patience * 6, AssertUnwindSafe(whole).catch_unwind()).await {
-                Ok(Ok(())) => continue,
-                Ok(Err(panic)) => message_of(&*panic),
-                Err(_) => format!("expected to be done within {:?}", settings.patience * 6),
-            };
+            let message =
+                match tokio::time::timeout(settings.patience * 6, AssertUnwindSafe(whole).catch_unwind()).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(panic)) => message_of(&*panic),
+                    Err(_) => format!("expected to be done within {:?}", settings.patience * 6),
+                };
             let subject = subject.name().to_owned();
             return Err(Failure { check: self.name, subject, partitions, seed: settings.seed, message });
         }
@@ -245,6 +263,7 @@ macro_rules! __for_each_conformance_check {
                 an_empty_store_reads_as_empty,
                 a_stream_reads_forward_from_everywhere,
                 a_stream_reads_backward_from_everywhere,
+                a_page_is_bounded_in_bytes,
                 a_stream_that_is_not_there_is_not_found,
                 the_log_reads_after_every_checkpoint,
                 streams_are_listed_by_category_and_prefix,

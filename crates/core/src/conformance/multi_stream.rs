@@ -24,7 +24,8 @@ pub(super) async fn several_streams_are_written_as_one(trial: &Trial<'_>) {
     let first = before.position(answer.partition).next();
     assert_eq!((answer.first_position, answer.last_position), (first, first.plus(5)), "expected six positions");
     let log = trial.log_after(Some(before), crate::Filter::default(), 100).await;
-    let sent = request.writes.iter().flat_map(|write| write.events.iter().map(|event| (write.stream.clone(), event.id)));
+    let sent =
+        request.writes.iter().flat_map(|write| write.events.iter().map(|event| (write.stream.clone(), event.id)));
     let stored: Vec<_> = log.iter().map(|event| (event.stream.clone(), event.id)).collect();
     assert_eq!(stored, sent.collect::<Vec<_>>(), "expected the events in the order of the request");
 }
@@ -42,7 +43,11 @@ pub(super) async fn a_conflict_in_any_stream_stores_nothing(trial: &Trial<'_>) {
             let head = trial.head().await;
             let why = conflict(trial.append(request).await);
             let name = stream(names[wrong]);
-            assert_eq!(why, Conflict::ExpectedVersion { stream: name, expected, current: None }, "expected it to be named");
+            assert_eq!(
+                why,
+                Conflict::ExpectedVersion { stream: name, expected, current: None },
+                "expected it to be named"
+            );
             assert_eq!(trial.head().await, head, "expected a conflict in stream {} to store nothing", wrong + 2);
             assert_eq!(trial.version("payment-7").await, Some(Version(1)), "expected the first stream untouched");
             for name in names {
@@ -53,9 +58,11 @@ pub(super) async fn a_conflict_in_any_stream_stores_nothing(trial: &Trial<'_>) {
 }
 
 pub(super) async fn a_retry_of_several_streams_is_recognised(trial: &Trial<'_>) {
-    let request = trial
-        .request("order-7", ExpectedVersion::None, 2)
-        .and(stream("payment-7"), ExpectedVersion::None, trial.events(2));
+    let request = trial.request("order-7", ExpectedVersion::None, 2).and(
+        stream("payment-7"),
+        ExpectedVersion::None,
+        trial.events(2),
+    );
     let first = trial.accepted(request.clone()).await;
     trial.write("order-7", 1).await;
     let head = trial.head().await;
@@ -98,7 +105,12 @@ pub(super) async fn readers_never_see_half(trial: &Trial<'_>) {
                 let earlier = client.version(first).await;
                 let later = client.version(second).await;
                 assert!(later >= earlier, "expected `{second}` to be as far as `{first}` was before, got {later:?}");
-                let read = ReadLog { after: None, filter: crate::Filter::default(), limit: 4_000, payload: PayloadChoice::None };
+                let read = ReadLog {
+                    after: None,
+                    filter: crate::Filter::default(),
+                    limit: 4_000,
+                    payload: PayloadChoice::None,
+                };
                 let page = client.store.read_log(read).await.unwrap_or_else(|error| panic!("expected a page: {error}"));
                 let head: u64 = page.head.iter().map(|place| place.position.0).sum();
                 assert!(head.is_multiple_of(2), "expected no head between the events of one append, got {}", page.head);

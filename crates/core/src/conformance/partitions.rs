@@ -86,9 +86,8 @@ pub(super) async fn a_checkpoint_names_every_partition(trial: &Trial<'_>) {
     assert_eq!(parsed, head, "expected a checkpoint to survive its text");
     // From the head but for one partition, one reads that partition.
     for partition in 0..trial.partitions {
-        let positions = head.iter().map(|place| {
-            if place.partition.0 == partition { Position::START } else { place.position }
-        });
+        let positions =
+            head.iter().map(|place| if place.partition.0 == partition { Position::START } else { place.position });
         let after = Checkpoint::new(positions.collect::<Vec<_>>(), head.epoch());
         let events = trial.log_after(Some(after.clone()), Filter::default(), 2).await;
         assert_eq!(events.len(), usize::from(partition) + 1, "expected what lies after {after}");

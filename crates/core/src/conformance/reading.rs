@@ -7,7 +7,7 @@ use super::trial::Trial;
 use crate::append::{Append, ExpectedVersion};
 use crate::place::{Checkpoint, Epoch, Position, Version};
 use crate::store::{Direction, Filter, PayloadChoice, ReadError, ReadLog, ReadStream, StreamPage};
-use crate::subscription::Subscribe;
+use crate::subscription::{Delivery, Subscribe};
 
 pub(super) async fn an_empty_store_reads_as_empty(trial: &Trial<'_>) {
     let start = Checkpoint::start(trial.partitions, Epoch::FIRST);
@@ -91,6 +91,52 @@ pub(super) async fn a_stream_reads_backward_from_everywhere(trial: &Trial<'_>) {
     }
 }
 
+pub(super) async fn a_page_is_bounded_in_bytes(trial: &Trial<'_>) {
+    let bytes_max = trial.limits.page_bytes_max;
+    let size = (bytes_max / 4 + 1).min(trial.limits.event_bytes_max);
+    // The last event may be the one that goes over; whatever its size, a page holds one.
+    let check = |way: &str, events: &[Event]| {
+        let bytes: usize = events.iter().rev().skip(1).map(|event| event.data.len()).sum();
+        assert!(bytes < bytes_max, "{way}: expected a page of at most {bytes_max} bytes and an event, got {bytes}");
+    };
+    let mut live = trial.follow(Subscribe::default()).await;
+    live.until_caught_up().await;
+    for number in 0..9 {
+        let name = if number < 6 { "large-1".to_owned() } else { format!("large-{number}") };
+        let data = crate::Payload::Binary(vec![number; size].into());
+        let event = crate::NewEvent { data, ..trial.event("Noted") };
+        trial.accepted(Append::to(stream(name), ExpectedVersion::Any, vec![event])).await;
+    }
+    for direction in [Direction::Forward, Direction::Backward] {
+        let (mut count, mut from) = (0, None);
+        loop {
+            let page = trial.page("large-1", from, direction, 1_000, PayloadChoice::All).await;
+            check("read_stream", &page.events);
+            count += page.events.len();
+            let Some(next) = page.next else { break };
+            from = Some(next.0);
+        }
+        assert_eq!(count, 6, "{direction:?}: expected bounded pages to cover the stream");
+    }
+    let (filter, payload) = (Filter::default(), PayloadChoice::All);
+    let read = ReadLog { after: None, filter, limit: 1_000, payload };
+    let page = trial.store.read_log(read).await.unwrap_or_else(|error| panic!("expected a page: {error}"));
+    check("read_log", &page.events);
+    assert_eq!(trial.log().await.len(), 9, "expected bounded pages to cover the log");
+    let head = trial.head().await;
+    let behind = trial.follow(Subscribe::default()).await;
+    for (way, mut follow) in [("live", live), ("catching up", behind)] {
+        let mut count = 0;
+        while !follow.at.covers(&head) {
+            if let Delivery::Events { events, .. } = follow.next().await {
+                check(way, &events);
+                count += events.len();
+            }
+        }
+        assert_eq!(count, 9, "{way}: expected bounded deliveries to cover the log");
+    }
+}
+
 pub(super) async fn a_stream_that_is_not_there_is_not_found(trial: &Trial<'_>) {
     trial.write("account-42", 2).await;
     for name in ["account-4", "account-43", "account", "account-", "Account-42", "account-42 ", "42"] {
@@ -138,8 +184,21 @@ pub(super) async fn the_log_reads_after_every_checkpoint(trial: &Trial<'_>) {
 
 pub(super) async fn streams_are_listed_by_category_and_prefix(trial: &Trial<'_>) {
     let names = [
-        "account-2", "order-1", "account-10", "account-1", "accounts-1", "account", "acc%unt-1", "acc_unt-1", "order-10",
-        "Account-1", "order-2", "konto-ä1", "konto-ä2", "konto-a", "account-1-2",
+        "account-2",
+        "order-1",
+        "account-10",
+        "account-1",
+        "accounts-1",
+        "account",
+        "acc%unt-1",
+        "acc_unt-1",
+        "order-10",
+        "Account-1",
+        "order-2",
+        "konto-ä1",
+        "konto-ä2",
+        "konto-a",
+        "account-1-2",
     ];
     for name in names {
         let event = trial.event("Opened");
@@ -148,7 +207,8 @@ pub(super) async fn streams_are_listed_by_category_and_prefix(trial: &Trial<'_>)
     // A second event moves no stream in the list.
     trial.write("account-2", 2).await;
     let kinds = [None, Some("account"), Some("order"), Some("acc_unt"), Some("konto"), Some("Account"), Some("none")];
-    let prefixes = [None, Some("account-1"), Some("acc"), Some("acc%"), Some("acc_"), Some("konto-ä"), Some("order-1"), Some("z")];
+    let prefixes =
+        [None, Some("account-1"), Some("acc"), Some("acc%"), Some("acc_"), Some("konto-ä"), Some("order-1"), Some("z")];
     for kind in kinds {
         for prefix in prefixes {
             let expected: Vec<&str> = names

@@ -43,7 +43,11 @@ pub(super) async fn what_was_stored_is_there_after_reopening(trial: &Trial<'_>) 
         assert_eq!(client.list(None, None, 100).await, list, "round {round}: expected the streams after reopening");
         assert_eq!(client.tracked("billing").await, tracked, "round {round}: expected the consumer after reopening");
         let again = duplicate(client.append(request.clone()).await);
-        assert_eq!(crate::Appended { duplicate: false, ..again }, answer, "round {round}: expected the original answer");
+        assert_eq!(
+            crate::Appended { duplicate: false, ..again },
+            answer,
+            "round {round}: expected the original answer"
+        );
         let mut new_ids = request.clone();
         for event in new_ids.writes.iter_mut().flat_map(|write| &mut write.events) {
             event.id = EventId(client.id());
@@ -53,7 +57,10 @@ pub(super) async fn what_was_stored_is_there_after_reopening(trial: &Trial<'_>) 
         assert_eq!(other, AppendOutcome::Refused(Refusal::KeyReused { key }), "round {round}: expected the key known");
         let unless = query([item(&["Held"], &[&format!("seat:{round}")])]);
         let condition = client.append(client.request("account-7", ExpectedVersion::Any, 1).unless(unless, None)).await;
-        assert!(matches!(conflict(condition), Conflict::Condition { .. }), "round {round}: expected the seat to be held");
+        assert!(
+            matches!(conflict(condition), Conflict::Condition { .. }),
+            "round {round}: expected the seat to be held"
+        );
         let stale = client.append(client.request("order-7", ExpectedVersion::None, 1)).await;
         conflict(stale);
         match client.store.acquire_lease("leader", "stranger", ttl).await {

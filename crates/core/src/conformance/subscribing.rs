@@ -1,5 +1,7 @@
 //! Subscribing: catch-up and live as one, nothing missed, nothing twice.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -29,17 +31,23 @@ pub(super) async fn a_subscription_from_every_point_misses_nothing(trial: &Trial
         trial.write(&format!("early-{}", number % 3), 1 + number % 2).await;
     }
     let rounds = trial.scaled(12);
-    let writers = (0..3).map(|writer| {
-        let client = trial.client();
-        tokio::spawn(async move {
-            for round in 0..rounds {
-                client.write(&format!("w{writer}-{}", round % 5), 1 + round % 3).await;
-            }
-        })
-    });
-    let writers: Vec<_> = writers.collect();
+    let write = || -> Vec<_> {
+        let writers = (0..3).map(|writer| {
+            let client = trial.client();
+            tokio::spawn(async move {
+                for round in 0..rounds {
+                    client.write(&format!("w{writer}-{}", round % 5), 1 + round % 3).await;
+                    // Slowly enough that readers are now behind the head and now at it.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+        });
+        writers.collect()
+    };
+    let writers = write();
     // While they write, one follower after another begins, at points of the past and at what is the head just now.
     let (done, _) = tokio::sync::watch::channel(None::<Checkpoint>);
+    let caught_up = Arc::new(AtomicUsize::new(0));
     let mut followers = Vec::new();
     let mut random = trial.random(1);
     for number in 0..trial.scaled(20) {
@@ -56,11 +64,12 @@ pub(super) async fn a_subscription_from_every_point_misses_nothing(trial: &Trial
         // Heartbeats among the deliveries, now and then.
         let heartbeat = Duration::from_millis([5, 5_000][number % 2]);
         let subscribe = Subscribe { after: from, batch_max, heartbeat, ..Subscribe::default() };
-        let (client, mut done) = (trial.client(), done.subscribe());
+        let (client, mut done, caught_up) = (trial.client(), done.subscribe(), Arc::clone(&caught_up));
         followers.push(tokio::spawn(async move {
             let mut follow = client.follow(subscribe).await;
             let began = follow.at.clone();
             let mut taken = Vec::new();
+            let mut is_caught_up = false;
             loop {
                 let end = done.borrow_and_update().clone();
                 if let Some(end) = end {
@@ -70,16 +79,33 @@ pub(super) async fn a_subscription_from_every_point_misses_nothing(trial: &Trial
                 tokio::select! {
                     _ = done.changed() => {}
                     delivery = follow.next() => {
-                        if let Delivery::Events { events, .. } = delivery {
-                            taken.extend(events);
+                        match delivery {
+                            Delivery::Events { events, .. } => taken.extend(events),
+                            Delivery::CaughtUp { .. } if !is_caught_up => {
+                                is_caught_up = true;
+                                caught_up.fetch_add(1, Ordering::SeqCst);
+                            }
+                            _ => {}
                         }
                     }
                 }
             }
         }));
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     join(writers).await;
+    // Nobody writes, so everybody arrives at the head; then all of them are live when more comes.
+    let paused = Instant::now();
+    while caught_up.load(Ordering::SeqCst) < followers.len() {
+        let who = caught_up.load(Ordering::SeqCst);
+        let all = followers.len();
+        assert!(
+            paused.elapsed() < trial.patience,
+            "expected {all} subscriptions to catch up once nobody writes: {who}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    join(write()).await;
     done.send_replace(Some(trial.head().await));
     let log = trial.log().await;
     for (began, taken) in join(followers).await {
@@ -145,7 +171,8 @@ pub(super) async fn a_subscription_at_the_head_sees_only_what_is_new(trial: &Tri
         }
     }
     let beat = Duration::from_millis(20);
-    let mut late = trial.follow(Subscribe { after: Some(trial.head().await), heartbeat: beat, ..Subscribe::default() }).await;
+    let mut late =
+        trial.follow(Subscribe { after: Some(trial.head().await), heartbeat: beat, ..Subscribe::default() }).await;
     late.until_caught_up().await;
     match late.next().await {
         Delivery::Heartbeat { checkpoint, head } => assert_eq!(checkpoint, head, "expected a reader at the head"),
@@ -186,7 +213,9 @@ pub(super) async fn a_heartbeat_carries_progress(trial: &Trial<'_>) {
         loop {
             // What was on its way when the events were stored may not know them yet; what follows must.
             match follow.next().await {
-                Delivery::Heartbeat { checkpoint, head: told } if told.covers(&head) && checkpoint.covers(&head) => break,
+                Delivery::Heartbeat { checkpoint, head: told } if told.covers(&head) && checkpoint.covers(&head) => {
+                    break;
+                }
                 Delivery::Events { events, .. } => panic!("expected nothing to match, got {events:?}"),
                 _ => {}
             }
@@ -200,20 +229,20 @@ pub(super) async fn a_heartbeat_comes_though_others_write(trial: &Trial<'_>) {
     let heartbeat = Duration::from_millis(100);
     let mut follow = trial.follow(Subscribe { filter, heartbeat, ..Subscribe::default() }).await;
     follow.until_caught_up().await;
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
     let writer = {
-        let (client, stop) = (trial.client(), std::sync::Arc::clone(&stop));
+        let (client, stop) = (trial.client(), Arc::clone(&stop));
         tokio::spawn(async move {
             let began = Instant::now();
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) && began.elapsed() < Duration::from_secs(3) {
+            while !stop.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(3) {
                 client.write("noise-1", 1).await;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            !stop.load(std::sync::atomic::Ordering::Relaxed)
+            !stop.load(Ordering::Relaxed)
         })
     };
     let delivery = follow.next().await;
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     assert!(matches!(delivery, Delivery::Heartbeat { .. }), "expected a heartbeat, got {delivery:?}");
     let wrote_all_the_time = join(vec![writer]).await[0];
     assert!(!wrote_all_the_time, "expected a heartbeat every {heartbeat:?}, none came in 3 s while others wrote");
@@ -227,10 +256,10 @@ pub(super) async fn a_slow_subscriber_slows_only_itself(trial: &Trial<'_>) {
     let mut sent = 0;
     for number in 0..trial.scaled(20) {
         // Kilobytes, so that whatever an engine keeps between itself and a reader fills up.
-        let events = trial.events(20).into_iter().map(|event| crate::NewEvent {
-            data: crate::Payload::Binary(vec![7; 4_096].into()),
-            ..event
-        });
+        let events = trial
+            .events(20)
+            .into_iter()
+            .map(|event| crate::NewEvent { data: crate::Payload::Binary(vec![7; 4_096].into()), ..event });
         let name = stream(format!("account-{}", number % 3));
         let answer = trial.accepted(Append::to(name, ExpectedVersion::Any, events.collect())).await;
         sent += 20;

@@ -19,7 +19,11 @@ pub(super) async fn verify(trial: &Trial<'_>) {
     for event in &log {
         let place = event.place();
         let expected = at.position(place.partition).next();
-        assert_eq!(place.position, expected, "after the check: expected positions without a gap in {}", place.partition);
+        assert_eq!(
+            place.position, expected,
+            "after the check: expected positions without a gap in {}",
+            place.partition
+        );
         at.advance(place.partition, place.position);
         assert_eq!(
             place.partition,
@@ -43,7 +47,11 @@ pub(super) async fn verify(trial: &Trial<'_>) {
     let listed = trial.list(None, None, 100).await;
     let names: HashSet<_> = listed.iter().map(|info| info.stream.clone()).collect();
     assert_eq!(names.len(), listed.len(), "after the check: expected each stream to be listed once");
-    assert_eq!(names, streams.keys().cloned().collect(), "after the check: expected the streams of the log to be listed");
+    assert_eq!(
+        names,
+        streams.keys().cloned().collect(),
+        "after the check: expected the streams of the log to be listed"
+    );
     for info in listed {
         let name = info.stream.as_str();
         let events = &streams[&info.stream];

@@ -1,4 +1,5 @@
 //! The in-memory store with one fault at a time.
+#![expect(clippy::unwrap_used, reason = "helpers of a test: what cannot be unwrapped fails the test")]
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -43,6 +44,7 @@ pub(crate) enum Fault {
     ReadsFromTheCheckpointOn,
     ReadsOneTooMany,
     EndsAPageEarly,
+    SendsPagesOfAnySize,
     FindsEveryStream,
     ListsWithoutCategory,
     SkipsAStreamBetweenPages,
@@ -92,6 +94,7 @@ impl Broken {
         match fault {
             Fault::AcceptsOneMore => limits.append_events_max += 1,
             Fault::RefusesOneLess => limits.metadata_bytes_max -= 1,
+            Fault::SendsPagesOfAnySize => limits.page_bytes_max = usize::MAX,
             Fault::AcceptsTheFuture => limits.future_micros_max = i64::MAX,
             _ => {}
         }
@@ -255,7 +258,9 @@ impl EventStore for Broken {
             LeaseOutcome::Taken(lease) if self.has(Fault::LendsToEverybody) => {
                 LeaseOutcome::Held(Lease { owner: owner.to_owned(), ..lease })
             }
-            LeaseOutcome::Held(lease) if self.has(Fault::RepeatsTokens) => LeaseOutcome::Held(Lease { token: 1, ..lease }),
+            LeaseOutcome::Held(lease) if self.has(Fault::RepeatsTokens) => {
+                LeaseOutcome::Held(Lease { token: 1, ..lease })
+            }
             outcome => outcome,
         })
     }

@@ -1,0 +1,296 @@
+//! The error table: core's errors as gRPC statuses, and back to the very same errors.
+//!
+//! | reason in `ErrorInfo` | code | core | what the client does |
+//! | --- | --- | --- | --- |
+//! | `INVALID` | `INVALID_ARGUMENT` | `Invalid` | mends the field that `BadRequest` names |
+//! | `OVER_LIMIT` | `INVALID_ARGUMENT` | `Invalid`, `over_limit` | splits the append or makes the field smaller |
+//! | `OVERLOADED` | `RESOURCE_EXHAUSTED` | `Overloaded` | sends it again after `RetryInfo` |
+//! | `SHUTTING_DOWN` | `UNAVAILABLE` | `ShuttingDown` | sends it again when the server is back |
+//! | `OUTCOME_UNKNOWN` | `UNAVAILABLE` | `Unknown` | sends the very same request again |
+//! | `DENIED` | `PERMISSION_DENIED` | `Denied` | asks the operator |
+//! | `STORE_FAILED` | `INTERNAL` | `Store` | tells the operator; nothing was stored |
+//! | `STREAM_NOT_FOUND` | `NOT_FOUND` | `StreamNotFound` | |
+//! | `REWOUND` | `ABORTED` | `Rewound` | undoes what came after `checkpoint` in the metadata, goes on from there |
+//! | `DAMAGED` | `DATA_LOSS` | `Damaged` | tells the operator |
+//! | `UNSUPPORTED` | `UNIMPLEMENTED` | `Unsupported` | |
+//!
+//! A size over a limit is `INVALID_ARGUMENT` too, because sending it again cannot help, whereas gRPC libraries take
+//! `RESOURCE_EXHAUSTED` for something that passes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use pacioli_core::{AppendError, InvalidAppend, Partition, Place, Position, ReadError, StoreError, StreamName};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::given_checkpoint;
+
+/// The `domain` of every [`ErrorInfo`](tonic_types::ErrorInfo) of ours.
+pub const DOMAIN: &str = "pacioli";
+
+/// How long to wait where an overloaded server, or something before it, does not say.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(100);
+
+/// Why a call failed: the `reason` of its `ErrorInfo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A field is malformed.
+    Invalid,
+    /// A field is over a limit.
+    OverLimit,
+    /// Too much waits.
+    Overloaded,
+    /// The server is going away.
+    ShuttingDown,
+    /// Nobody knows what became of the append.
+    OutcomeUnknown,
+    /// The caller may not.
+    Denied,
+    /// The storage failed.
+    StoreFailed,
+    /// There is no such stream.
+    StreamNotFound,
+    /// The log was rewound.
+    Rewound,
+    /// A stored event is damaged.
+    Damaged,
+    /// The engine cannot.
+    Unsupported,
+}
+
+/// The table, both ways.
+const TABLE: [(Reason, &str, Code); 11] = [
+    (Reason::Invalid, "INVALID", Code::InvalidArgument),
+    (Reason::OverLimit, "OVER_LIMIT", Code::InvalidArgument),
+    (Reason::Overloaded, "OVERLOADED", Code::ResourceExhausted),
+    (Reason::ShuttingDown, "SHUTTING_DOWN", Code::Unavailable),
+    (Reason::OutcomeUnknown, "OUTCOME_UNKNOWN", Code::Unavailable),
+    (Reason::Denied, "DENIED", Code::PermissionDenied),
+    (Reason::StoreFailed, "STORE_FAILED", Code::Internal),
+    (Reason::StreamNotFound, "STREAM_NOT_FOUND", Code::NotFound),
+    (Reason::Rewound, "REWOUND", Code::Aborted),
+    (Reason::Damaged, "DAMAGED", Code::DataLoss),
+    (Reason::Unsupported, "UNSUPPORTED", Code::Unimplemented),
+];
+
+impl Reason {
+    /// The reason a status gives; `None` where it is not one of ours (a proxy's, a broken connection's).
+    pub fn of(status: &Status) -> Option<Reason> {
+        let info = status.get_details_error_info()?;
+        if info.domain != DOMAIN {
+            return None;
+        }
+        TABLE.iter().find(|(_, text, _)| *text == info.reason).map(|(reason, _, _)| *reason)
+    }
+
+    fn row(self) -> (&'static str, Code) {
+        let row = TABLE.iter().find(|(reason, _, _)| *reason == self);
+        row.map(|(_, text, code)| (*text, *code)).expect("every reason has a row")
+    }
+
+    /// A status with this reason, its code, and what else is known.
+    fn status(self, message: String, metadata: &[(&str, String)], mut details: ErrorDetails) -> Status {
+        let (text, code) = self.row();
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        details.set_error_info(text, DOMAIN, metadata);
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// The status of a malformed request.
+pub fn invalid(error: &InvalidAppend) -> Status {
+    let reason = if error.over_limit { Reason::OverLimit } else { Reason::Invalid };
+    let details = ErrorDetails::with_bad_request_violation(&error.field, &error.problem);
+    reason.status(error.to_string(), &[], details)
+}
+
+/// The status of a call that a server ends because it is going away.
+pub fn shutting_down() -> Status {
+    append_status(&AppendError::ShuttingDown)
+}
+
+/// The status of an append without an outcome.
+pub fn append_status(error: &AppendError) -> Status {
+    let message = error.to_string();
+    let none = ErrorDetails::new();
+    match error {
+        AppendError::Invalid(error) => invalid(error),
+        AppendError::Overloaded { retry_after } => {
+            Reason::Overloaded.status(message, &[], ErrorDetails::with_retry_info(Some(*retry_after)))
+        }
+        AppendError::ShuttingDown => Reason::ShuttingDown.status(message, &[], none),
+        AppendError::Denied { .. } => Reason::Denied.status(message, &[], none),
+        AppendError::Store(error) => Reason::StoreFailed.status(message, &[("cause", error.reason.clone())], none),
+        AppendError::Unknown { reason } => Reason::OutcomeUnknown.status(message, &[("cause", reason.clone())], none),
+    }
+}
+
+/// The status of a read without an answer.
+pub fn read_status(error: &ReadError) -> Status {
+    let message = error.to_string();
+    let none = ErrorDetails::new();
+    match error {
+        ReadError::StreamNotFound { stream } => {
+            Reason::StreamNotFound.status(message, &[("stream", stream.to_string())], none)
+        }
+        ReadError::Invalid { field, problem } => invalid(&InvalidAppend::new(*field, problem)),
+        ReadError::Rewound { to } => Reason::Rewound.status(message, &[("checkpoint", to.to_string())], none),
+        ReadError::Damaged { place, problem } => {
+            let metadata = [
+                ("partition", place.partition.to_string()),
+                ("position", place.position.to_string()),
+                ("cause", problem.clone()),
+            ];
+            Reason::Damaged.status(message, &metadata, none)
+        }
+        ReadError::Denied { .. } => Reason::Denied.status(message, &[], none),
+        ReadError::Unsupported { .. } => Reason::Unsupported.status(message, &[], none),
+        ReadError::Store(error) => Reason::StoreFailed.status(message, &[("cause", error.reason.clone())], none),
+    }
+}
+
+/// The error that the status of an append stands for. What leaves room for doubt is [`AppendError::Unknown`].
+pub fn append_error(status: &Status) -> AppendError {
+    match Reason::of(status) {
+        Some(Reason::Invalid | Reason::OverLimit) => AppendError::Invalid(violation(status)),
+        Some(Reason::Overloaded) => AppendError::Overloaded { retry_after: retry_after(status) },
+        Some(Reason::ShuttingDown) => AppendError::ShuttingDown,
+        Some(Reason::Denied) => AppendError::Denied { reason: status.message().to_owned() },
+        Some(Reason::StoreFailed) => AppendError::Store(StoreError::new(cause(status))),
+        Some(_) => AppendError::Unknown { reason: cause(status) },
+        None => match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => {
+                AppendError::Denied { reason: status.message().to_owned() }
+            }
+            Code::InvalidArgument => AppendError::Invalid(InvalidAppend::new("request", status.message())),
+            // The transport's own limit, which lies above the store's.
+            Code::OutOfRange => AppendError::Invalid(InvalidAppend {
+                over_limit: true,
+                ..InvalidAppend::new("events", format!("the request is too large: {}", status.message()))
+            }),
+            Code::ResourceExhausted => AppendError::Overloaded { retry_after: retry_after(status) },
+            Code::Unimplemented => AppendError::Store(StoreError::new(no_such_call(status))),
+            _ => AppendError::Unknown { reason: plain(status) },
+        },
+    }
+}
+
+/// The error that the status of a read stands for.
+pub fn read_error(status: &Status) -> ReadError {
+    let metadata = |key: &str| metadata(status, key);
+    let checkpoint = || given_checkpoint(&metadata("checkpoint")?).ok();
+    let store = || ReadError::Store(StoreError::new(cause(status)));
+    match Reason::of(status) {
+        Some(Reason::Invalid | Reason::OverLimit) => {
+            let InvalidAppend { field, problem, .. } = violation(status);
+            match FIELDS.iter().find(|known| **known == field) {
+                Some(field) => ReadError::Invalid { field, problem },
+                None => ReadError::Invalid { field: "request", problem: format!("{field}: {problem}") },
+            }
+        }
+        Some(Reason::StreamNotFound) => match metadata("stream") {
+            Some(stream) => ReadError::StreamNotFound { stream: StreamName::from_storage(stream) },
+            None => store(),
+        },
+        Some(Reason::Rewound) => match checkpoint() {
+            Some(to) => ReadError::Rewound { to },
+            None => store(),
+        },
+        Some(Reason::Damaged) => {
+            let number = |key| metadata(key).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
+            let place = Place {
+                partition: Partition(u16::try_from(number("partition")).unwrap_or_default()),
+                position: Position(number("position")),
+            };
+            ReadError::Damaged { place, problem: cause(status) }
+        }
+        Some(Reason::Denied) => ReadError::Denied { reason: status.message().to_owned() },
+        Some(Reason::Unsupported) => ReadError::Unsupported { reason: status.message().to_owned() },
+        Some(_) => store(),
+        None => match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => ReadError::Denied { reason: status.message().to_owned() },
+            Code::InvalidArgument => ReadError::Invalid { field: "request", problem: status.message().to_owned() },
+            Code::Unimplemented => ReadError::Unsupported { reason: no_such_call(status) },
+            _ => ReadError::Store(StoreError::new(plain(status))),
+        },
+    }
+}
+
+/// The fields that core's reads name. A read error names its field for ever, so only these come back as they were.
+const FIELDS: [&str; 18] = [
+    "after",
+    "batch_max",
+    "category",
+    "checkpoint",
+    "direction",
+    "expires_at",
+    "fields",
+    "filter",
+    "from",
+    "heartbeat",
+    "lease",
+    "limit",
+    "name",
+    "owner",
+    "prefix",
+    "stream",
+    "time_to_live",
+    "to",
+];
+
+/// Whether the same read may have an answer a moment later.
+pub fn is_transient(status: &Status) -> bool {
+    match Reason::of(status) {
+        Some(reason) => matches!(reason, Reason::ShuttingDown | Reason::Overloaded),
+        None => matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::Unknown
+                | Code::Cancelled
+                | Code::DeadlineExceeded
+                | Code::Internal
+                | Code::ResourceExhausted
+        ),
+    }
+}
+
+fn violation(status: &Status) -> InvalidAppend {
+    let over_limit = Reason::of(status) == Some(Reason::OverLimit);
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    match violations.into_iter().next() {
+        Some(violation) => InvalidAppend { field: violation.field, problem: violation.description, over_limit },
+        None => InvalidAppend { over_limit, ..InvalidAppend::new("request", status.message()) },
+    }
+}
+
+fn retry_after(status: &Status) -> Duration {
+    status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or(RETRY_AFTER_DEFAULT)
+}
+
+fn metadata(status: &Status, key: &str) -> Option<String> {
+    status.get_details_error_info()?.metadata.remove(key)
+}
+
+fn cause(status: &Status) -> String {
+    metadata(status, "cause").unwrap_or_else(|| status.message().to_owned())
+}
+
+fn no_such_call(status: &Status) -> String {
+    format!("the server does not know this call; is it older than this client? {}", status.message())
+}
+
+/// What a status says that none of our servers made: the transport's words, down to the last cause.
+fn plain(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = error.source();
+    }
+    if text.is_empty() { status.code().description().to_owned() } else { text }
+}

@@ -1,0 +1,294 @@
+//! `pacioli bench`: measures a store, and the floor beside it.
+
+mod grow;
+mod subject;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use pacioli_api::json;
+use pacioli_bench::machine::Machine;
+use pacioli_bench::{Parameters, Report, append, read, subscribe};
+
+use crate::failure::Failure;
+use crate::output::{Form, OutputArgs, grouped, say};
+use crate::target::StoreArgs;
+use subject::Subject;
+
+/// Measure a store: appends, reads, live delivery
+///
+/// `append` also runs the same load against a floor: the same queue, batches and transport over a store that only
+/// writes the bytes to one file and syncs it. Quote the ratio to the floor: it says what the store costs, on any machine.
+///
+/// Examples:
+///   pacioli bench append --spawn-server --connections 64 --writers 64 --in-flight 8
+///   pacioli bench append --spawn-server --connections 4 --writers 4 --in-flight 8 --batch 100
+///   pacioli bench append --store sqlite: --writers 1 --in-flight 1000
+///   pacioli bench read --spawn-server --events 1000000
+///   pacioli bench subscribe --spawn-server --rate 2000
+///   pacioli bench grow --spawn-server --events 10000000 --streams 1000000 --batch 100
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Subcommand, Debug)]
+enum Workload {
+    /// Append in a closed loop: each writer keeps a fixed number of appends in flight
+    Append(AppendBench),
+    /// Read the whole log, from its start to its head
+    Read(ReadBench),
+    /// Append at a steady rate and measure how long each event takes to a live subscriber
+    Subscribe(SubscribeBench),
+    /// Append until the log has a size, and say at every million how fast it still goes
+    Grow(grow::GrowBench),
+}
+
+/// What is measured and by whom.
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// Concurrent writers, spread over the connections
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    writers: usize,
+    /// Appends that each writer keeps on their way
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    in_flight: usize,
+    /// Events of one append
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+    /// Streams that the events go to, uniformly
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    streams: u64,
+    /// Bytes of an event's data: JSON of exactly this length
+    #[arg(long, value_name = "BYTES", default_value_t = 200)]
+    payload: usize,
+    /// Network connections
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    connections: usize,
+    /// Where streams, ids and payloads come from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Start a server of its own in a temporary directory, as a process of its own, and measure that
+    #[arg(long, conflicts_with_all = ["server", "store"])]
+    spawn_server: bool,
+    /// Make temporary directories here; mind that some systems keep theirs in memory, where a sync costs nothing
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    dir: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How long a timed run takes.
+#[derive(Args, Clone, Copy, Debug)]
+struct Timing {
+    /// Measured seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    seconds: f64,
+    /// Seconds before them that are not measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    warm_up: f64,
+}
+
+#[derive(Args, Debug)]
+struct AppendBench {
+    #[command(flatten)]
+    timing: Timing,
+    /// Leave the floor out: the ratio is then null
+    #[arg(long)]
+    no_floor: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Debug)]
+struct ReadBench {
+    /// Load so many events first, where the store is empty
+    #[arg(long, value_name = "N", default_value_t = 500_000)]
+    events: u64,
+    /// By which call to read
+    #[arg(long, value_enum, default_value_t = By::Subscribe)]
+    by: By,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    /// A subscription, up to its caught-up mark
+    Subscribe,
+    /// Page after page
+    Pages,
+}
+
+#[derive(Args, Debug)]
+struct SubscribeBench {
+    /// Events a second
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    rate: u64,
+    #[command(flatten)]
+    timing: Timing,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Bench {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let measured = async {
+            match self.workload {
+                Workload::Append(bench) => bench.run().await,
+                Workload::Read(bench) => bench.run().await,
+                Workload::Subscribe(bench) => bench.run().await,
+                Workload::Grow(bench) => bench.run().await,
+            }
+        };
+        tokio::select! {
+            measured = Box::pin(measured) => measured,
+            // What was started and made for the run goes with it.
+            _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
+        }
+    }
+}
+
+impl AppendBench {
+    async fn run(self) -> Result<(), Failure> {
+        let Timing { seconds, warm_up } = self.timing;
+        let mut subject = Subject::start(&self.common).await?;
+        let machine = Machine::look(subject.directory())?;
+        let parameters =
+            Parameters { workload: "append", seconds, warm_up_seconds: warm_up, ..self.common.parameters(&subject) };
+        let measured = append::append(subject.connections(), &parameters).await?;
+        subject.stop().await?;
+        let floor = if self.no_floor {
+            None
+        } else {
+            let mut floor = subject.floor(&self.common).await?;
+            let measured = append::append(floor.connections(), &parameters).await?;
+            floor.stop().await?;
+            Some(measured)
+        };
+        self.common.print(&Report::new(&measured, floor.as_ref(), parameters, machine))
+    }
+}
+
+impl ReadBench {
+    async fn run(self) -> Result<(), Failure> {
+        let mut subject = Subject::start(&self.common).await?;
+        let machine = Machine::look(subject.directory())?;
+        let mut parameters = Parameters { workload: "read", events: self.events, ..self.common.parameters(&subject) };
+        let loading = Parameters { batch: 100, in_flight: 8, ..parameters.clone() };
+        parameters.events = read::fill(subject.connections(), &loading).await?;
+        let means = match self.by {
+            By::Subscribe => read::Means::Subscribe,
+            By::Pages => read::Means::Pages,
+        };
+        // One reader: connections beyond the first only helped to load.
+        let measured = read::read(subject.connections(), means).await?;
+        subject.stop().await?;
+        self.common.print(&Report::new(&measured, None, parameters, machine))
+    }
+}
+
+impl SubscribeBench {
+    async fn run(self) -> Result<(), Failure> {
+        let Timing { seconds, warm_up } = self.timing;
+        let mut subject = Subject::start(&self.common).await?;
+        let machine = Machine::look(subject.directory())?;
+        let parameters = Parameters {
+            workload: "subscribe",
+            seconds,
+            warm_up_seconds: warm_up,
+            rate: self.rate,
+            writers: 1,
+            in_flight: 0,
+            batch: 1,
+            ..self.common.parameters(&subject)
+        };
+        let measured = subscribe::subscribe(subject.connections(), &parameters).await?;
+        subject.stop().await?;
+        self.common.print(&Report::new(&measured, None, parameters, machine))
+    }
+}
+
+impl Common {
+    fn parameters(&self, subject: &Subject) -> Parameters {
+        Parameters {
+            target: subject.name().to_owned(),
+            transport: subject.transport(),
+            writers: self.writers,
+            in_flight: self.in_flight,
+            batch: self.batch,
+            streams: self.streams,
+            payload_bytes: self.payload,
+            connections: subject.network_connections(),
+            seed: self.seed,
+            ..Parameters::default()
+        }
+    }
+
+    fn print(&self, report: &Report) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        match self.output.form() {
+            Form::Json => writeln!(out, "{}", json::to_string(report))?,
+            Form::Table => {
+                for (name, value) in rows(report) {
+                    writeln!(out, "{name:<18} {value}")?;
+                }
+            }
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn rows(report: &Report) -> Vec<(&'static str, String)> {
+    let rate = |value: f64| format!("{} events/s", grouped(value as u64));
+    let Report { p50_ms, p99_ms, p999_ms, longest_stall_ms, parameters, machine, .. } = report;
+    let mut rows = vec![
+        ("rate", rate(report.events_per_second)),
+        ("latency", format!("p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, p99.9 {p999_ms:.2} ms")),
+        ("longest stall", format!("{longest_stall_ms:.1} ms")),
+    ];
+    if let (Some(floor), Some(ratio)) = (report.floor_events_per_second, report.ratio_to_floor) {
+        rows.push(("floor", rate(floor)));
+        rows.push(("ratio to floor", format!("{ratio:.2}")));
+    }
+    let Parameters { target, transport, writers, in_flight, batch, streams, payload_bytes, connections, .. } =
+        parameters;
+    rows.push(("measured", format!("{} of {target}, {transport}", parameters.workload)));
+    rows.push((
+        "load",
+        format!(
+            "{writers} writers, {in_flight} in flight each, {batch} events an append, {} streams, {payload_bytes} bytes, \
+             {connections} connections",
+            grouped(*streams)
+        ),
+    ));
+    rows.push((
+        "machine",
+        format!(
+            "{} cores, {}, kernel {}, {} fdatasync/s",
+            machine.cores,
+            machine.cpu,
+            machine.kernel,
+            grouped(machine.fdatasync_per_second as u64)
+        ),
+    ));
+    rows
+}
+
+/// Seconds from 0 to an hour: a run is bounded.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=3_600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("must be a number of seconds from 0 to 3600".to_owned()),
+    }
+}
+
+/// Tells what is going on, for those who watch.
+fn note(text: &str) {
+    say(&format!("bench: {text}"));
+}

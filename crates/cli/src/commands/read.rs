@@ -1,0 +1,60 @@
+//! `pacioli read`: one stream.
+
+use clap::Args;
+use pacioli_core::{Direction, PayloadChoice, ReadStream, StreamName, Version};
+
+use super::log::EventPrinter;
+use crate::failure::Failure;
+use crate::output::OutputArgs;
+use crate::target::StoreArgs;
+
+/// Events of one page.
+const PAGE_EVENTS: u64 = 1_000;
+
+/// Read the events of one stream
+///
+/// Without --limit it reads to the stream's end (backward: to its start).
+///
+/// Examples:
+///   pacioli read account-1
+///   pacioli read account-1 --from 10 --limit 5
+///   pacioli read account-1 --backward --limit 1     # the last event
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Read {
+    /// The stream, like account-1
+    stream: StreamName,
+    /// The version to begin with; by default the stream's start, or its end with --backward
+    #[arg(long, value_name = "VERSION")]
+    from: Option<u64>,
+    /// Newest first
+    #[arg(long)]
+    backward: bool,
+    /// So many events at most; all of them by default
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Read {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let store = self.store.open().await?;
+        let mut printer = EventPrinter::new(self.output.form());
+        let direction = if self.backward { Direction::Backward } else { Direction::Forward };
+        let mut from = self.from.map(Version);
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        while left > 0 {
+            let limit = left.min(PAGE_EVENTS) as usize;
+            let read = ReadStream { stream: self.stream.clone(), from, direction, limit, payload: PayloadChoice::All };
+            let page = store.read_stream(read).await?;
+            left -= (page.events.len() as u64).min(left);
+            printer.print(&page.events)?;
+            let Some(next) = page.next else { break };
+            from = Some(next);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Where a command's events are: behind a server's port, or in a store that is opened in this process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use pacioli_client::{Client, ClientConfig};
+use pacioli_core::{Clock, EventStore, SystemClock};
+
+use tokio::net::TcpStream;
+
+use crate::failure::Failure;
+
+/// How long a server may take until it accepts the first connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a server is when nobody says otherwise.
+pub(crate) const SERVER_DEFAULT: &str = "http://127.0.0.1:1494";
+
+/// Which store a command works on.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreArgs {
+    /// The server [env: PACIOLI_SERVER] [default: http://127.0.0.1:1494]
+    #[arg(long, value_name = "URL", conflicts_with = "store")]
+    server: Option<String>,
+    /// Open this store in process instead: sqlite:DIR, or memory: [env: PACIOLI_STORE]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// The bearer token for the server
+    #[arg(long, value_name = "TOKEN", env = "PACIOLI_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Trust this certificate authority for https (PEM), instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca_cert: Option<PathBuf>,
+}
+
+/// Where the events are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A server's URL.
+    Server(String),
+    /// A store's URL.
+    Store(String),
+}
+
+/// An opened store.
+pub(crate) enum Target {
+    /// In this process.
+    InProcess(Arc<dyn EventStore>),
+    /// Behind a server's port.
+    Server(Client),
+}
+
+impl Target {
+    /// The store, whatever it is.
+    pub(crate) fn store(&self) -> Arc<dyn EventStore> {
+        match self {
+            Target::InProcess(store) => Arc::clone(store),
+            Target::Server(client) => Arc::new(client.clone()),
+        }
+    }
+}
+
+impl StoreArgs {
+    /// What the options and the environment name. An option wins over the environment.
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        place(self.server.clone(), self.store.clone(), variable("PACIOLI_SERVER"), variable("PACIOLI_STORE"))
+    }
+
+    /// Opens it.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn EventStore>, Failure> {
+        Ok(self.open_target().await?.store())
+    }
+
+    /// Opens it and tells what it is.
+    pub(crate) async fn open_target(&self) -> Result<Target, Failure> {
+        match self.place()? {
+            Place::Server(url) => self.connect(&url).await,
+            Place::Store(url) => Ok(Target::InProcess(open_store(&url)?)),
+        }
+    }
+
+    /// Connects to the server at `url` with these options' token and certificate authority.
+    ///
+    /// A client is patient with a server that goes away, so whether one is there at all is asked first.
+    pub(crate) async fn connect(&self, url: &str) -> Result<Target, Failure> {
+        let mut config = ClientConfig::new(url);
+        config.token = self.token.clone();
+        if let Some(path) = &self.ca_cert {
+            let pem =
+                std::fs::read(path).map_err(Failure::io(format!("--ca-cert: could not read {}", path.display())))?;
+            config.ca_pem = Some(pem);
+        }
+        let client = Client::connect(config).map_err(|error| Failure::usage(error.to_string()))?;
+        if let Some(address) = address(url) {
+            let problem = match tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(&address)).await {
+                Ok(Ok(_)) => return Ok(Target::Server(client)),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("nothing came within {} s", CONNECT_PATIENCE.as_secs()),
+            };
+            return Err(Failure::failed(format!("no server answers at {url}: {problem}"))
+                .hint("Start one with `pacioli serve`, or open a store in process with --store sqlite:DIR."));
+        }
+        Ok(Target::Server(client))
+    }
+}
+
+/// `HOST:PORT` of a URL that the client accepted.
+fn address(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    if has_port {
+        return Some(authority.to_owned());
+    }
+    Some(format!("{authority}:{}", if scheme == "https" { 443 } else { 80 }))
+}
+
+fn place(
+    server: Option<String>,
+    store: Option<String>,
+    server_variable: Option<String>,
+    store_variable: Option<String>,
+) -> Result<Place, Failure> {
+    match (server, store, server_variable, store_variable) {
+        (Some(url), _, _, _) => Ok(Place::Server(url)),
+        (None, Some(url), _, _) => Ok(Place::Store(url)),
+        (None, None, Some(_), Some(_)) => Err(Failure::usage("PACIOLI_SERVER and PACIOLI_STORE are both set")
+            .hint("Unset one of them, or say which store you mean with --server or --store.")),
+        (None, None, _, Some(url)) => Ok(Place::Store(url)),
+        (None, None, url, None) => Ok(Place::Server(url.unwrap_or_else(|| SERVER_DEFAULT.to_owned()))),
+    }
+}
+
+/// The system's clock with this runtime's timer.
+pub(crate) fn system_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))))
+}
+
+/// Opens the store that a URL names, in this process.
+pub(crate) fn open_store(url: &str) -> Result<Arc<dyn EventStore>, Failure> {
+    open_store_with(url, None)
+}
+
+/// The same; a new store gets so many partitions.
+pub(crate) fn open_store_with(url: &str, partitions: Option<u16>) -> Result<Arc<dyn EventStore>, Failure> {
+    pacioli_server::open_store(url, partitions).map_err(|error| {
+        // A URL that names no store is a mistake in the command line; a store that does not open is not.
+        let is_known = ["sqlite:", "memory:"].iter().any(|scheme| url.starts_with(scheme) && url != "sqlite:");
+        if is_known { Failure::failed(error.reason) } else { Failure::usage(error.reason) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_url_is_found() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1494", "127.0.0.1:1494"),
+            ("https://events.example.com/", "events.example.com:443"),
+            ("http://[::1]:80/x", "[::1]:80"),
+            ("http://[::1]", "[::1]:80"),
+        ] {
+            assert_eq!(address(url).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_option_wins_over_the_environment() {
+        let some = |text: &str| Some(text.to_owned());
+        let server = |url: &str| Place::Server(url.to_owned());
+        let store = |url: &str| Place::Store(url.to_owned());
+        let cases = [
+            ((None, None, None, None), server(SERVER_DEFAULT)),
+            ((some("s"), None, some("t"), some("u")), server("s")),
+            ((None, some("s"), some("t"), some("u")), store("s")),
+            ((None, None, some("t"), None), server("t")),
+            ((None, None, None, some("u")), store("u")),
+        ];
+        for ((a, b, c, d), expected) in cases {
+            assert_eq!(place(a, b, c, d).unwrap(), expected);
+        }
+        assert!(place(None, None, some("t"), some("u")).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! A benchmark prints every field that a figure needs to be repeated, and cleans up.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{pacioli, run, signal, wait};
+
+fn bench(arguments: &[&str]) -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().to_str().unwrap();
+    let finished = run(["bench"].iter().chain(arguments).chain(&["--dir", dir, "--output", "json"]));
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    finished.lines().pop().unwrap()
+}
+
+#[track_caller]
+fn assert_report(report: &Value, workload: &str) {
+    for field in ["events_per_second", "operations_per_second", "p50_ms", "p99_ms", "p999_ms", "longest_stall_ms"] {
+        assert!(report[field].as_f64().unwrap() > 0.0, "{field}: {report}");
+    }
+    assert_eq!(report["parameters"]["workload"], workload);
+    for field in ["cores", "fdatasync_per_second"] {
+        assert!(report["machine"][field].as_f64().unwrap() > 0.0, "{field}: {report}");
+    }
+    for field in ["cpu", "kernel"] {
+        assert!(!report["machine"][field].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn append_reports_its_ratio_to_the_floor_in_process_and_through_grpc() {
+    let short = ["append", "--seconds", "1", "--warm-up", "0.2", "--streams", "100", "--in-flight", "16"];
+    for where_to in [&["--store", "sqlite:"][..], &["--spawn-server", "--connections", "2", "--writers", "2"]] {
+        let report = bench(&[&short[..], where_to].concat());
+        assert_report(&report, "append");
+        for field in ["floor_events_per_second", "floor_p99_ms", "ratio_to_floor"] {
+            assert!(report[field].as_f64().unwrap() > 0.0, "{field}: {report}");
+        }
+        assert_eq!(report["parameters"]["in_flight"], 16);
+    }
+}
+
+#[test]
+fn read_and_subscribe_report_what_they_delivered() {
+    let read = bench(&["read", "--store", "sqlite:", "--events", "5000"]);
+    assert_report(&read, "read");
+    assert_eq!(read["events"], 5_000);
+    let pages = bench(&["read", "--spawn-server", "--events", "5000", "--by", "pages"]);
+    assert_eq!(pages["events"], 5_000);
+    let live = bench(&["subscribe", "--spawn-server", "--rate", "500", "--seconds", "1", "--warm-up", "0.2"]);
+    assert_report(&live, "subscribe");
+    assert_eq!(live["events"], 500);
+}
+
+#[test]
+fn grow_reports_each_step_and_the_restart() {
+    let grown = bench(&["grow", "--spawn-server", "--events", "3000", "--streams", "300", "--batch", "50"]);
+    assert_eq!(grown["events"], 3_000);
+    for field in ["last_to_first", "overhead_bytes_per_event", "resident_bytes", "restart_ready_seconds"] {
+        assert!(grown[field].as_f64().unwrap() > 0.0, "{field}: {grown}");
+    }
+}
+
+#[test]
+fn a_parameter_that_makes_no_sense_exits_2() {
+    for wrong in ["--writers", "--in-flight", "--batch", "--streams", "--connections", "--payload"] {
+        let finished = run(["bench", "append", "--store", "memory:", wrong, "0", "--seconds", "0.1"]);
+        finished.fails(2, wrong);
+    }
+    run(["bench", "append", "--seconds", "forever"]).fails(2, "--seconds");
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = pacioli()
+        .args(["bench", "append", "--spawn-server", "--seconds", "60", "--dir"])
+        .arg(directory.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while std::fs::read_dir(directory.path()).unwrap().count() == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(child.id(), "INT");
+    assert_eq!(wait(&mut child), 1);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}

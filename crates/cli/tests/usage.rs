@@ -1,0 +1,73 @@
+//! Help shows how, errors say what next, and the exit code says which kind.
+
+use crate::support::{pacioli, run};
+
+const COMMANDS: [&str; 13] = [
+    "demo",
+    "serve",
+    "append",
+    "read",
+    "log",
+    "streams",
+    "head",
+    "import",
+    "export",
+    "backup",
+    "token",
+    "bench",
+    "completions",
+];
+
+#[test]
+fn every_command_shows_examples() {
+    let help = run(["--help"]);
+    assert_eq!(help.code, 0);
+    for command in COMMANDS {
+        assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {}", help.out);
+        let long = run([command, "--help"]);
+        assert_eq!(long.code, 0);
+        assert!(long.out.contains("Examples:\n") && long.out.contains(&format!("  pacioli {command}")), "{}", long.out);
+    }
+    assert!(!help.out.contains("floor-server"));
+    assert!(run(["--version"]).out.starts_with("pacioli "));
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(["completions", shell]);
+        assert!(script.code == 0 && script.out.contains("pacioli"), "{shell}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    for wrong in [&["banana"][..], &[], &["append"], &["read"], &["head", "--limit", "1"], &["log", "--limit", "-1"]] {
+        assert_eq!(run(wrong).code, 2, "{wrong:?}");
+    }
+    run(["head", "--server", "http://127.0.0.1:1", "--store", "memory:"]).fails(2, "--store");
+    run(["head", "--store", "banana:"]).fails(2, "banana");
+    run(["head", "--server", "banana"]).fails(2, "banana");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_with_what_to_do() {
+    for command in [&["head"][..], &["log"], &["append", "a-1", "--type", "T", "--data", "{}"]] {
+        let finished = run(command.iter().chain(&["--server", "http://127.0.0.1:1"]));
+        finished.fails(1, "pacioli serve");
+        assert!(finished.err.starts_with("error: ") && finished.err.contains("\nhint: "), "{finished:?}");
+        assert_eq!(finished.out, "");
+    }
+}
+
+#[test]
+fn the_environment_names_the_store() {
+    let head = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let output = pacioli().arg("head").args(arguments).envs(variables.iter().copied()).output().unwrap();
+        output.status.code().unwrap()
+    };
+    assert_eq!(head(&[("PACIOLI_STORE", "memory:")], &[]), 0);
+    assert_eq!(head(&[("PACIOLI_SERVER", "http://127.0.0.1:1")], &["--store", "memory:"]), 0);
+    assert_eq!(head(&[("PACIOLI_SERVER", "http://127.0.0.1:1")], &[]), 1);
+    assert_eq!(head(&[("PACIOLI_SERVER", "http://127.0.0.1:1"), ("PACIOLI_STORE", "memory:")], &[]), 2);
+}

@@ -1,0 +1,189 @@
+//! The door every request passes on its way to the store: it counts, sets deadlines, and closes when the server stops.
+//!
+//! It is an [`EventStore`] itself, so HTTP and gRPC use the store through it and nothing is counted twice or forgotten.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use pacioli_core::{
+    AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Delivery, EventStore, Lease, LeaseOutcome,
+    ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage,
+    Subscribe,
+};
+use tokio::sync::watch;
+
+use crate::config::ServerLimits;
+use crate::metrics::{AppendLabel, Metrics, ReadLabel};
+
+/// The store as the server's requests see it.
+pub(crate) struct Door {
+    store: Arc<dyn EventStore>,
+    metrics: Arc<Metrics>,
+    limits: ServerLimits,
+    closing: watch::Sender<bool>,
+}
+
+impl Door {
+    pub(crate) fn new(store: Arc<dyn EventStore>, metrics: Arc<Metrics>, limits: ServerLimits) -> Door {
+        Door { store, metrics, limits, closing: watch::Sender::new(false) }
+    }
+
+    /// Refuses further appends and ends all live streams; what was begun goes on.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Whether the server was told to stop.
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Turns true when the server is told to stop.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    /// Resolves when the server is told to stop.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut closing = self.closing.subscribe();
+        async move {
+            // The sender lives as long as the door; if it is gone, all is over anyway.
+            let _ = closing.wait_for(|closing| *closing).await;
+        }
+    }
+
+    /// Waits for the answer to a read, within the limit and counted.
+    async fn read<T>(
+        &self,
+        kind: &'static str,
+        read: impl Future<Output = Result<T, ReadError>>,
+    ) -> Result<T, ReadError> {
+        self.metrics.reads.get_or_create(&ReadLabel { kind }).inc();
+        match tokio::time::timeout(self.limits.request_timeout, read).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ReadError::Store(StoreError::new(format!(
+                "the read took longer than {} s; ask for less, or try again",
+                self.limits.request_timeout.as_secs()
+            )))),
+        }
+    }
+}
+
+#[async_trait]
+impl EventStore for Door {
+    async fn append(&self, append: AppendRequest) -> Result<AppendOutcome, AppendError> {
+        if self.is_closed() {
+            return Err(AppendError::ShuttingDown);
+        }
+        let events: usize = append.writes.iter().map(|write| write.events.len()).sum();
+        let started = Instant::now();
+        self.metrics.appends_in_flight.inc();
+        // Counted down also where the caller goes away in the middle.
+        let _in_flight = Counted(&self.metrics);
+        let answer = match tokio::time::timeout(self.limits.append_timeout, self.store.append(append)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(AppendError::Unknown {
+                reason: format!("no answer within {} s", self.limits.append_timeout.as_secs()),
+            }),
+        };
+        self.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
+        let outcome = match &answer {
+            Ok(AppendOutcome::Appended(appended)) if appended.duplicate => "duplicate",
+            Ok(AppendOutcome::Appended(_)) => {
+                self.metrics.events_appended.inc_by(events as u64);
+                "appended"
+            }
+            Ok(AppendOutcome::Conflict(_)) => "conflict",
+            Ok(AppendOutcome::Refused(_)) => "refused",
+            Err(AppendError::Invalid(_)) => "invalid",
+            Err(AppendError::Overloaded { .. }) => "overloaded",
+            Err(AppendError::Unknown { .. }) => "unknown",
+            Err(AppendError::ShuttingDown) => "shutting_down",
+            Err(AppendError::Denied { .. }) => "denied",
+            Err(AppendError::Store(_)) => "failed",
+        };
+        self.metrics.appends.get_or_create(&AppendLabel { outcome }).inc();
+        if let Err(AppendError::Store(error)) = &answer {
+            tracing::error!(%error, "the storage refused an append");
+        }
+        answer
+    }
+
+    async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
+        self.read("stream", self.store.read_stream(read)).await
+    }
+
+    async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
+        self.read("log", self.store.read_log(read)).await
+    }
+
+    async fn subscribe(&self, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
+        let deliveries = self.store.subscribe(subscribe).await?;
+        let live = Live::new(Arc::clone(&self.metrics));
+        let until_closed: BoxStream<'static, Result<Delivery, ReadError>> = deliveries
+            .inspect(move |_| {
+                // Held by the stream, so that the gauge falls when it is dropped.
+                let _ = &live;
+            })
+            .take_until(self.closed())
+            .boxed();
+        Ok(until_closed)
+    }
+
+    async fn stream(&self, stream: &StreamName) -> Result<Option<StreamInfo>, ReadError> {
+        self.read("stream_info", self.store.stream(stream)).await
+    }
+
+    async fn list_streams(&self, list: ListStreams) -> Result<StreamsPage, ReadError> {
+        self.read("streams", self.store.list_streams(list)).await
+    }
+
+    async fn head(&self) -> Result<Checkpoint, ReadError> {
+        self.read("head", self.store.head()).await
+    }
+
+    async fn tracking(&self, name: &str) -> Result<Option<Checkpoint>, ReadError> {
+        self.read("tracking", self.store.tracking(name)).await
+    }
+
+    async fn acquire_lease(&self, name: &str, owner: &str, time_to_live: Duration) -> Result<LeaseOutcome, ReadError> {
+        self.store.acquire_lease(name, owner, time_to_live).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadError> {
+        self.store.release_lease(lease).await
+    }
+
+    async fn backup(&self, to: &Path) -> Result<u64, ReadError> {
+        self.store.backup(to).await
+    }
+}
+
+/// One append in flight.
+struct Counted<'a>(&'a Metrics);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.appends_in_flight.dec();
+    }
+}
+
+/// One live subscription.
+struct Live(Arc<Metrics>);
+
+impl Live {
+    fn new(metrics: Arc<Metrics>) -> Live {
+        metrics.subscriptions.inc();
+        Live(metrics)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.subscriptions.dec();
+    }
+}

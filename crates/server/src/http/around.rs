@@ -1,0 +1,183 @@
+//! What happens to every request, HTTP and gRPC alike: an id, the token, a deadline, the log line and the counts.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method};
+use pacioli_api::problem::{Kind, Problem};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::App;
+use super::answer::{Failure, grpc_status, is_grpc};
+use super::routes::{Row, grpc_row, rows_of};
+use crate::metrics::{RequestLabel, RouteLabel};
+use crate::tokens::{Bearer, Role};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The layer around everything.
+pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(&request);
+    let asked = Asked::of(&request);
+    let method = method(request.method());
+    let span = tracing::info_span!("request", id = %request_id.to_str().unwrap_or(""), method, route = asked.route);
+    let mut response = answer(&app, &asked, request, next).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    let elapsed = started.elapsed();
+    app.metrics.requests.get_or_create(&RequestLabel { method, route: asked.route, status }).inc();
+    app.metrics.request_seconds.get_or_create(&RouteLabel { route: asked.route }).observe(elapsed.as_secs_f64());
+    let latency_us = elapsed.as_micros() as u64;
+    // A line a good request would drown the others at tens of thousands a second; --log debug shows them.
+    match status {
+        500.. => span.in_scope(|| tracing::warn!(status, latency_us, "answered")),
+        400.. => span.in_scope(|| tracing::info!(status, latency_us, "answered")),
+        _ => span.in_scope(|| tracing::debug!(status, latency_us, "answered")),
+    }
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    response
+}
+
+async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> Response {
+    let is_grpc = is_grpc(&request);
+    if let Err(refused) = authorize(app, asked, &request) {
+        return refused.answer(is_grpc);
+    }
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    // gRPC brings its own deadlines; a stream's answer begins at once and then has no end.
+    let handled =
+        if is_grpc { Ok(handled.await) } else { tokio::time::timeout(app.limits.request_timeout, handled).await };
+    match handled {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) if is_grpc => grpc_status(13, "the server failed; its log says more"),
+        Ok(Err(_)) => {
+            tracing::error!("a handler panicked");
+            Failure::from(Problem::new(Kind::Internal, "the server failed; its log says more")).into_response()
+        }
+        Err(_) => {
+            let seconds = app.limits.request_timeout.as_secs();
+            let detail = format!("no answer within {seconds} s; an append may be sent again as it was");
+            Failure::from(Problem::retry(Kind::Timeout, detail)).into_response()
+        }
+    }
+}
+
+/// The caller's id of the request, where it is short and plain, or a new one.
+fn request_id(request: &Request) -> HeaderValue {
+    let given = request.headers().get(REQUEST_ID);
+    let is_plain = |value: &&HeaderValue| {
+        (1..=64).contains(&value.len())
+            && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    };
+    given.filter(is_plain).cloned().unwrap_or_else(|| {
+        let mut text = Uuid::encode_buffer();
+        HeaderValue::from_str(Uuid::now_v7().hyphenated().encode_lower(&mut text))
+            .unwrap_or_else(|_| HeaderValue::from_static("none"))
+    })
+}
+
+/// The method as a label: an endless choice of them must not become an endless choice of series.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    }
+}
+
+/// What a request asks for, by the table of routes.
+struct Asked {
+    route: &'static str,
+    needs: Needs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Role(Role),
+}
+
+impl Asked {
+    fn of(request: &Request) -> Asked {
+        if let Some(row) = grpc_row(request.uri().path()) {
+            return Asked::by(row);
+        }
+        let Some(matched) = request.extensions().get::<MatchedPath>() else {
+            // The answer will be that there is no such path.
+            return Asked { route: "none", needs: Needs::Nothing };
+        };
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let mut rows = rows_of(matched.as_str()).peekable();
+        match (rows.peek(), rows_of(matched.as_str()).find(|row| row.method == method.as_str())) {
+            (_, Some(row)) => Asked::by(row),
+            // The answer will be that the path does not know the method.
+            (Some(row), None) => Asked { route: row.path, needs: Needs::Nothing },
+            // A route that nobody put into the table is closed.
+            (None, None) => Asked { route: "none", needs: Needs::Role(Role::Admin) },
+        }
+    }
+
+    fn by(row: &'static Row) -> Asked {
+        Asked { route: row.path, needs: row.needs.map_or(Needs::Nothing, Needs::Role) }
+    }
+}
+
+/// Why a request may not do what it asks.
+enum Refused {
+    NoToken,
+    UnknownToken,
+    Role { bearer: Bearer, needs: Role },
+}
+
+fn authorize(app: &App, asked: &Asked, request: &Request) -> Result<(), Refused> {
+    let (Some(tokens), Needs::Role(needs)) = (&app.tokens, asked.needs) else { return Ok(()) };
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let secret = header
+        .and_then(|header| header.split_once(' '))
+        .and_then(|(scheme, secret)| scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim()));
+    let bearer = tokens.bearer(secret.ok_or(Refused::NoToken)?).ok_or(Refused::UnknownToken)?;
+    if bearer.role < needs {
+        return Err(Refused::Role { bearer, needs });
+    }
+    tracing::debug!(bearer = bearer.name, "let in");
+    Ok(())
+}
+
+impl Refused {
+    fn answer(self, is_grpc: bool) -> Response {
+        let (kind, detail, challenge) = match self {
+            Refused::NoToken => (
+                Kind::Unauthenticated,
+                "this needs a token: send `Authorization: Bearer TOKEN`".to_owned(),
+                "Bearer realm=\"pacioli\"",
+            ),
+            Refused::UnknownToken => (
+                Kind::Unauthenticated,
+                "the token is not known here".to_owned(),
+                "Bearer realm=\"pacioli\", error=\"invalid_token\"",
+            ),
+            Refused::Role { bearer, needs } => (
+                Kind::Forbidden,
+                format!("this needs the role `{needs}`; the token of `{}` has `{}`", bearer.name, bearer.role),
+                "Bearer realm=\"pacioli\", error=\"insufficient_scope\"",
+            ),
+        };
+        tracing::info!(reason = detail, "refused");
+        if is_grpc {
+            return grpc_status(if kind == Kind::Forbidden { 7 } else { 16 }, &detail);
+        }
+        let failure = Failure::from(Problem::new(kind, detail));
+        match kind {
+            Kind::Forbidden => failure.into_response(),
+            _ => failure.header(WWW_AUTHENTICATE, challenge).into_response(),
+        }
+    }
+}

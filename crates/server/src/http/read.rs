@@ -1,0 +1,297 @@
+//! Reads: pages as one document, or line by line for as long as there is something to send.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use futures::stream;
+use http::header::{CACHE_CONTROL, ETAG, LINK, VARY};
+use http::{HeaderName, HeaderValue, StatusCode};
+use pacioli_api::cloudevents::{self, Layout};
+use pacioli_api::fields::Fields;
+use pacioli_api::json::{StreamBody, StreamsBody};
+use pacioli_api::problem::Problem;
+use pacioli_core::{
+    Direction, EventStore, Filter, ListStreams, LogPage, ReadError, ReadLog, ReadStream, RecordedEvent, StreamPage,
+    Subscribe, Version,
+};
+
+use super::answer::{self, Failure};
+use super::append::stream_name;
+use super::query::{Format, Query, is_known, resume};
+use super::{App, live};
+
+/// Where to go on reading the log: everything up to here was looked at.
+const CHECKPOINT: HeaderName = HeaderName::from_static("pacioli-checkpoint");
+
+/// `GET /v1/streams/{stream}/events`
+pub(super) async fn stream_events(
+    State(app): State<Arc<App>>,
+    stream: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let stream = stream_name(stream)?;
+    let query = Query::read(&request, &["from", "limit", "direction", "fields"])?;
+    let fields = query.fields()?;
+    let from = query.number("from")?.map(Version);
+    let direction = match query.one("direction")? {
+        None | Some("forward") => Direction::Forward,
+        Some("backward") => Direction::Backward,
+        Some(_) => return Err(Problem::invalid("direction", "must be `forward` or `backward`").into()),
+    };
+    let format = Format::accepted(request.headers())?;
+    if format == Format::Live {
+        if direction == Direction::Backward {
+            return Err(Problem::invalid("direction", "a live stream only goes forward").into());
+        }
+        let subscribe = Subscribe {
+            after: resume(request.headers(), &query)?,
+            filter: Filter { stream_prefix: Some(stream.as_str().to_owned()), ..Filter::default() },
+            payload: fields.payload(),
+            ..live::subscribe(&app)
+        };
+        // The filter lets longer names through too.
+        let is_asked_for =
+            move |event: &RecordedEvent| event.stream == stream && from.is_none_or(|from| event.version >= from);
+        return live::follow(&app, subscribe, fields, query.limit_given()?, is_asked_for).await;
+    }
+    let limit = query.limit()?;
+    let payload = fields.payload();
+    let mut read = ReadStream { stream, from, direction, limit: page_limit(&app, limit), payload };
+    let page = app.store.read_stream(read.clone()).await?;
+    let version = page.version;
+    let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok();
+    if is_known(request.headers(), version) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(with_headers(response, [(ETAG, tag)]));
+    }
+    let link = |next: Option<Version>| {
+        let link = next.map(|next| query.next_link(request.uri().path(), "from", &next.to_string()));
+        link.and_then(|link| HeaderValue::from_str(&link).ok())
+    };
+    let (response, next) = match format {
+        Format::Lines if page.next.is_some() && page.events.len() < limit => {
+            read.limit = limit;
+            (lines(StreamLines { app, fields, read, first: Some(page) }), None)
+        }
+        _ => (document(format, &page.events, &fields), page.next),
+    };
+    Ok(with_headers(response, [(ETAG, tag), (LINK, link(next))]))
+}
+
+/// `GET /v1/events`
+pub(super) async fn log_events(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let query = Query::read(&request, &["after", "category", "type", "tag", "limit", "fields"])?;
+    let fields = query.fields()?;
+    let after = resume(request.headers(), &query)?;
+    let filter = filter(&app, &query)?;
+    let payload = fields.payload();
+    let format = Format::accepted(request.headers())?;
+    if format == Format::Live {
+        let subscribe = Subscribe { after, filter, payload, ..live::subscribe(&app) };
+        return live::follow(&app, subscribe, fields, query.limit_given()?, |_| true).await;
+    }
+    let limit = query.limit()?;
+    let mut read = ReadLog { after, filter, limit: page_limit(&app, limit), payload };
+    let page = next_log_page(&app, &mut read).await?;
+    let next = (!page.at_head()).then(|| page.checkpoint.to_string());
+    let is_long = next.is_some() && page.events.len() < limit;
+    if format == Format::Lines && is_long {
+        read.limit = limit;
+        return Ok(lines(LogLines { app, fields, read, first: Some(page) }));
+    }
+    let link = next.map(|next| query.next_link(request.uri().path(), "after", &next));
+    let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
+    let checkpoint = HeaderValue::from_str(&page.checkpoint.to_string()).ok();
+    Ok(with_headers(document(format, &page.events, &fields), [(LINK, link), (CHECKPOINT, checkpoint)]))
+}
+
+/// `GET /v1/streams`
+pub(super) async fn streams(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let query = Query::read(&request, &["category", "prefix", "after", "limit"])?;
+    let list = ListStreams {
+        category: query.parse("category")?,
+        prefix: query.one("prefix")?.map(str::to_owned),
+        after: query.number("after")?,
+        limit: page_limit(&app, query.limit()?),
+    };
+    let page = app.store.list_streams(list).await?;
+    let link = page.next.map(|next| query.next_link(request.uri().path(), "after", &next.to_string()));
+    let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
+    Ok(with_headers(answer::json(StatusCode::OK, &StreamsBody::from(&page)), [(LINK, link)]))
+}
+
+/// `GET /v1/streams/{stream}`
+pub(super) async fn stream(
+    State(app): State<Arc<App>>,
+    stream: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let stream = stream_name(stream)?;
+    Query::read(&request, &[])?;
+    let Some(info) = app.store.stream(&stream).await? else {
+        return Err(ReadError::StreamNotFound { stream }.into());
+    };
+    let tag = HeaderValue::from_str(&format!("\"{}\"", info.version)).ok();
+    let response = if is_known(request.headers(), info.version) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        answer::json(StatusCode::OK, &StreamBody::from(&info))
+    };
+    Ok(with_headers(response, [(ETAG, tag)]))
+}
+
+fn filter(app: &App, query: &Query<'_>) -> Result<Filter, Problem> {
+    let filter = Filter {
+        categories: query.parse_all("category")?,
+        stream_prefix: None,
+        types: query.parse_all("type")?,
+        tags: query.parse_all("tag")?,
+    };
+    let max = app.limits.store.query_terms_max;
+    for (name, count) in
+        [("category", filter.categories.len()), ("type", filter.types.len()), ("tag", filter.tags.len())]
+    {
+        if count > max {
+            return Err(Problem::invalid(name, format!("is given {count} times; at most {max} are allowed")));
+        }
+    }
+    Ok(filter)
+}
+
+fn page_limit(app: &App, limit: usize) -> usize {
+    limit.min(app.limits.store.page_events_max)
+}
+
+fn with_headers<const N: usize>(mut response: Response, headers: [(HeaderName, Option<HeaderValue>); N]) -> Response {
+    for (name, value) in headers {
+        if let Some(value) = value {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The answer to a read of events: never kept by a cache without asking, and different by `Accept`.
+fn events_answer(format: Format, body: impl Into<Body>) -> Response {
+    let response = answer::body(StatusCode::OK, format.media_type(), body);
+    let header = |value| Some(HeaderValue::from_static(value));
+    with_headers(response, [(CACHE_CONTROL, header("no-cache")), (VARY, header("accept"))])
+}
+
+/// A page as one body.
+fn document(format: Format, events: &[Arc<RecordedEvent>], fields: &Fields) -> Response {
+    if format == Format::Lines {
+        return events_answer(format, written_lines(events, fields));
+    }
+    let mut body = vec![b'['];
+    for (index, event) in events.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        cloudevents::write(&mut body, event, fields, Layout::Document);
+    }
+    body.push(b']');
+    events_answer(format, body)
+}
+
+fn written_lines(events: &[Arc<RecordedEvent>], fields: &Fields) -> Bytes {
+    let mut lines = Vec::new();
+    for event in events {
+        cloudevents::write(&mut lines, event, fields, Layout::Line);
+        lines.push(b'\n');
+    }
+    lines.into()
+}
+
+/// A page with at least one event, or one that reaches the head: a filter may match nothing for long.
+async fn next_log_page(app: &App, read: &mut ReadLog) -> Result<LogPage, ReadError> {
+    loop {
+        let page = app.store.read_log(read.clone()).await?;
+        read.after = Some(page.checkpoint.clone());
+        if !page.events.is_empty() || page.at_head() {
+            return Ok(page);
+        }
+    }
+}
+
+/// A read that goes on page by page until its limit or the end.
+trait Pages: Send + 'static {
+    /// The next events as text; `None` at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, ReadError>> + Send;
+}
+
+/// One event a line, for as long as there are some. What fails in the middle breaks the connection, so that nobody takes a
+/// part for the whole.
+fn lines<P: Pages>(pages: P) -> Response {
+    let chunks = stream::try_unfold(pages, |mut pages| async {
+        let chunk = pages.next().await?;
+        Ok::<_, ReadError>(chunk.map(|chunk| (chunk, pages)))
+    });
+    let chunks = chunks.inspect_err(|error| tracing::error!(%error, "a read failed in the middle of its answer"));
+    events_answer(Format::Lines, Body::from_stream(chunks))
+}
+
+struct LogLines {
+    app: Arc<App>,
+    fields: Fields,
+    /// `limit` is what is still to be sent.
+    read: ReadLog,
+    first: Option<LogPage>,
+}
+
+impl Pages for LogLines {
+    async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        let page = match self.first.take() {
+            Some(page) => page,
+            None if self.read.limit == 0 => return Ok(None),
+            None => {
+                let mut read = self.read.clone();
+                read.limit = page_limit(&self.app, read.limit);
+                let page = next_log_page(&self.app, &mut read).await?;
+                self.read.after = read.after;
+                page
+            }
+        };
+        self.read.limit -= page.events.len();
+        if page.at_head() {
+            self.read.limit = 0;
+        }
+        // An empty page is the head: the loop above asks for no other.
+        Ok((!page.events.is_empty()).then(|| written_lines(&page.events, &self.fields)))
+    }
+}
+
+struct StreamLines {
+    app: Arc<App>,
+    fields: Fields,
+    /// `limit` is what is still to be sent.
+    read: ReadStream,
+    first: Option<StreamPage>,
+}
+
+impl Pages for StreamLines {
+    async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        let page = match self.first.take() {
+            Some(page) => page,
+            None if self.read.limit == 0 => return Ok(None),
+            None => {
+                let limit = page_limit(&self.app, self.read.limit);
+                self.app.store.read_stream(ReadStream { limit, ..self.read.clone() }).await?
+            }
+        };
+        self.read.limit -= page.events.len();
+        match page.next {
+            Some(next) => self.read.from = Some(next),
+            None => self.read.limit = 0,
+        }
+        Ok((!page.events.is_empty()).then(|| written_lines(&page.events, &self.fields)))
+    }
+}

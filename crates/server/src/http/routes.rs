@@ -1,0 +1,141 @@
+//! The one table: every path and gRPC method there is, and the role it needs.
+
+use std::sync::Arc;
+
+use axum::routing::{MethodRouter, get, post};
+
+use super::{App, append, operations, pages, read};
+use crate::tokens::Role;
+
+/// One path and method, or one gRPC method.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// `GET`, `POST`, or `gRPC`.
+    pub(crate) method: &'static str,
+    /// The path as the router matches it.
+    pub(crate) path: &'static str,
+    /// What a token must allow; `None` is open to everybody.
+    pub(crate) needs: Option<Role>,
+}
+
+const fn row(method: &'static str, path: &'static str, needs: Option<Role>) -> Row {
+    Row { method, path, needs }
+}
+
+/// What a method that is missing here is called in [`Row::method`].
+pub(crate) const GRPC: &str = "gRPC";
+
+const STREAM_EVENTS: &str = "/v1/streams/{stream}/events";
+
+/// What there is. A route of the router or a service of gRPC without its row fails a test, and is closed to all but admins.
+pub(crate) const TABLE: &[Row] = &[
+    row("POST", STREAM_EVENTS, Some(Role::Append)),
+    row("POST", "/v1/appends", Some(Role::Append)),
+    row("GET", STREAM_EVENTS, Some(Role::Read)),
+    row("GET", "/v1/events", Some(Role::Read)),
+    row("GET", "/v1/streams", Some(Role::Read)),
+    row("GET", "/v1/streams/{stream}", Some(Role::Read)),
+    // Whoever asks these is a load balancer or a browser that has no token yet; they tell nothing of the log.
+    row("GET", "/healthz", None),
+    row("GET", "/readyz", None),
+    row("GET", "/", None),
+    row("GET", "/docs", None),
+    row("GET", "/openapi.json", None),
+    row("GET", "/metrics", Some(Role::Read)),
+    row(GRPC, "/pacioli.v1.EventStore/Append", Some(Role::Append)),
+    row(GRPC, "/pacioli.v1.EventStore/AppendStream", Some(Role::Append)),
+    row(GRPC, "/pacioli.v1.EventStore/ReadStream", Some(Role::Read)),
+    row(GRPC, "/pacioli.v1.EventStore/ReadLog", Some(Role::Read)),
+    row(GRPC, "/pacioli.v1.EventStore/Subscribe", Some(Role::Read)),
+    row(GRPC, "/pacioli.v1.EventStore/GetStream", Some(Role::Read)),
+    row(GRPC, "/pacioli.v1.EventStore/ListStreams", Some(Role::Read)),
+    row(GRPC, "/pacioli.v1.EventStore/GetHead", Some(Role::Read)),
+    row(GRPC, "/pacioli.v1.EventStore/GetTracking", Some(Role::Read)),
+    // A lease lets its holder keep others from their work, so it takes the right to write.
+    row(GRPC, "/pacioli.v1.EventStore/AcquireLease", Some(Role::Append)),
+    row(GRPC, "/pacioli.v1.EventStore/ReleaseLease", Some(Role::Append)),
+    row(GRPC, "/pacioli.v1.Admin/Backup", Some(Role::Admin)),
+    row(GRPC, "/grpc.health.v1.Health/Check", None),
+    row(GRPC, "/grpc.health.v1.Health/List", None),
+    row(GRPC, "/grpc.health.v1.Health/Watch", None),
+    row(GRPC, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Some(Role::Read)),
+    row(GRPC, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Role::Read)),
+];
+
+/// What answers a row; `None` for gRPC, whose services answer themselves.
+pub(super) fn handler(row: &Row) -> Option<MethodRouter<Arc<App>>> {
+    Some(match (row.method, row.path) {
+        (GRPC, _) => return None,
+        ("POST", STREAM_EVENTS) => post(append::to_one_stream),
+        ("POST", "/v1/appends") => post(append::to_several_streams),
+        ("GET", STREAM_EVENTS) => get(read::stream_events),
+        ("GET", "/v1/events") => get(read::log_events),
+        ("GET", "/v1/streams") => get(read::streams),
+        ("GET", "/v1/streams/{stream}") => get(read::stream),
+        ("GET", "/healthz") => get(operations::healthz),
+        ("GET", "/readyz") => get(operations::readyz),
+        ("GET", "/metrics") => get(operations::metrics),
+        ("GET", "/" | "/docs") => get(pages::docs),
+        ("GET", "/openapi.json") => get(pages::openapi),
+        (method, path) => panic!("{method} {path} is in the table and has no handler"),
+    })
+}
+
+/// The row of a gRPC method.
+pub(super) fn grpc_row(path: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.method == GRPC && row.path == path)
+}
+
+/// The rows of a path as the router matched it.
+pub(super) fn rows_of(matched: &str) -> impl Iterator<Item = &'static Row> + use<'_> {
+    TABLE.iter().filter(move |row| row.method != GRPC && row.path == matched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    #[test]
+    fn every_grpc_method_has_a_row_and_every_row_a_method() {
+        let mut methods = Vec::new();
+        for descriptors in [
+            pacioli_api::generated::DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            let set = prost_types::FileDescriptorSet::decode(descriptors).unwrap();
+            for file in &set.file {
+                for service in &file.service {
+                    let method = |method: &prost_types::MethodDescriptorProto| {
+                        format!("/{}.{}/{}", file.package(), service.name(), method.name())
+                    };
+                    methods.extend(service.method.iter().map(method));
+                }
+            }
+        }
+        for method in &methods {
+            assert!(grpc_row(method).is_some(), "{method} has no row");
+        }
+        for row in TABLE.iter().filter(|row| row.method == GRPC) {
+            assert!(methods.iter().any(|method| method == row.path), "{} is no method", row.path);
+        }
+    }
+
+    #[test]
+    fn every_row_has_its_place_in_the_openapi_document_and_the_other_way_round() {
+        let document: serde_json::Value = serde_json::from_str(super::pages::OPENAPI).unwrap();
+        let mut documented = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let methods = operations.as_object().unwrap().keys().filter(|key| *key != "parameters");
+            documented.extend(methods.map(|method| (method.to_uppercase(), path.clone())));
+        }
+        let http = || TABLE.iter().filter(|row| row.method != GRPC);
+        for row in http() {
+            assert!(documented.contains(&(row.method.to_owned(), row.path.to_owned())), "{row:?} is not documented");
+            assert!(handler(row).is_some());
+        }
+        assert_eq!(documented.len(), http().count(), "{documented:?}");
+    }
+}

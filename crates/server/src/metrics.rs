@@ -1,0 +1,125 @@
+//! What `/metrics` shows, in the OpenMetrics text format that Prometheus reads.
+
+use pacioli_core::Checkpoint;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The media type of the text.
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds, from what memory takes to what nobody waits for.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Everything that is counted.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) appends: Family<AppendLabel, Counter>,
+    pub(crate) events_appended: Counter,
+    pub(crate) append_seconds: Histogram,
+    pub(crate) appends_in_flight: Gauge,
+    pub(crate) reads: Family<ReadLabel, Counter>,
+    pub(crate) subscriptions: Gauge,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
+    pub(crate) requests: Family<RequestLabel, Counter>,
+    pub(crate) request_seconds: Family<RouteLabel, Histogram>,
+    head: Family<PartitionLabel, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct AppendLabel {
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReadLabel {
+    pub(crate) kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RequestLabel {
+    pub(crate) method: &'static str,
+    pub(crate) route: &'static str,
+    pub(crate) status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RouteLabel {
+    pub(crate) route: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabel {
+    partition: u16,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("pacioli"),
+            appends: Family::default(),
+            events_appended: Counter::default(),
+            append_seconds: histogram(),
+            appends_in_flight: Gauge::default(),
+            reads: Family::default(),
+            subscriptions: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(histogram),
+            head: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The running program", build);
+        registry.register("appends", "Appends by what became of them", metrics.appends.clone());
+        registry.register("events_appended", "Events that were appended", metrics.events_appended.clone());
+        registry.register_with_unit(
+            "append_duration",
+            "From an append's arrival at the store to its answer",
+            Unit::Seconds,
+            metrics.append_seconds.clone(),
+        );
+        registry.register(
+            "appends_in_flight",
+            "Appends that wait for their answer now, queued or being written",
+            metrics.appends_in_flight.clone(),
+        );
+        registry.register("reads", "Reads by what was read", metrics.reads.clone());
+        registry.register("subscriptions", "Live subscriptions now", metrics.subscriptions.clone());
+        registry.register("connections", "Open connections now", metrics.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections that were closed at once because there were too many",
+            metrics.connections_refused.clone(),
+        );
+        registry.register("requests", "Requests by method, route and HTTP status", metrics.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "From a request's arrival to the beginning of its answer",
+            Unit::Seconds,
+            metrics.request_seconds.clone(),
+        );
+        registry.register("head_position", "The last committed position of each partition", metrics.head.clone());
+        metrics
+    }
+
+    /// All of it as text, with the head as it is now.
+    pub(crate) fn text(&self, head: Option<&Checkpoint>) -> String {
+        for place in head.into_iter().flat_map(Checkpoint::iter) {
+            let position = i64::try_from(place.position.0).unwrap_or(i64::MAX);
+            self.head.get_or_create(&PartitionLabel { partition: place.partition.0 }).set(position);
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

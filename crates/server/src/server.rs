@@ -1,0 +1,238 @@
+//! The server: one port, one accept loop, and an orderly end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use pacioli_core::EventStore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{ServerConfig, ServerError, ServerLimits};
+use crate::connections::{Admission, Connections, Counted};
+use crate::door::Door;
+use crate::grpc;
+use crate::http::{self, App};
+use crate::metrics::Metrics;
+use crate::tls;
+use crate::tokens::Tokens;
+
+/// Headers of one HTTP/1 request at most.
+const HEADERS_MAX: usize = 100;
+/// Bytes of the buffer that holds the head of an HTTP/1 request, which bounds the head.
+const HTTP1_BUFFER_BYTES: usize = 64 << 10;
+/// Bytes of the headers of one HTTP/2 request at most.
+const HTTP2_HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Requests at once on one HTTP/2 connection.
+const HTTP2_STREAMS_MAX: u32 = 128;
+/// Streams a peer may reset before they are even looked at, and errors of ours that it may provoke (rapid reset).
+const HTTP2_RESETS_MAX: usize = 64;
+const HTTP2_STREAM_WINDOW: u32 = 2 << 20;
+const HTTP2_CONNECTION_WINDOW: u32 = 8 << 20;
+const HTTP2_FRAME_BYTES_MAX: u32 = 64 << 10;
+/// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to say so.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// The first bytes tell HTTP/2 from HTTP/1; until they are there, no other deadline runs.
+const PREFACE_BYTES: usize = 24;
+/// How often the file of tokens is looked at.
+const TOKENS_LOOK: Duration = Duration::from_secs(5);
+
+/// A server that listens, and serves once it [runs](Server::run).
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    limits: ServerLimits,
+    door: Arc<Door>,
+    tokens: Option<Arc<Tokens>>,
+    connections: Arc<Connections>,
+    router: Router,
+}
+
+impl Server {
+    /// Listens as `config` says, on a port that is free from then on for nobody else.
+    ///
+    /// # Errors
+    /// [`ServerError::Unguarded`] where others could reach it and nothing guards it; else what cannot be read or bound.
+    pub async fn bind(config: ServerConfig, store: Arc<dyn EventStore>) -> Result<Server, ServerError> {
+        let failed = |reason: String| ServerError::Listen { address: config.listen.clone(), reason };
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host(&config.listen).await.map_err(|error| failed(error.to_string()))?.collect();
+        let is_guarded = config.insecure || (config.tls.is_some() && config.tokens.is_some());
+        if !is_guarded && !addresses.iter().all(|address| address.ip().to_canonical().is_loopback()) {
+            return Err(ServerError::Unguarded { address: config.listen.clone() });
+        }
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.map(Arc::new);
+        let listener = TcpListener::bind(&*addresses).await.map_err(|error| failed(error.to_string()))?;
+        let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+
+        let limits = config.limits;
+        let metrics = Arc::new(Metrics::new());
+        let door = Arc::new(Door::new(store, Arc::clone(&metrics), limits));
+        let services = grpc::services(grpc::Services {
+            store: Arc::clone(&door) as Arc<dyn EventStore>,
+            limits: limits.store,
+            append_timeout: limits.append_timeout,
+            backup_dir: std::env::temp_dir(),
+            shutdown: door.closing(),
+        });
+        let app =
+            Arc::new(App { store: Arc::clone(&door), metrics: Arc::clone(&metrics), limits, tokens: tokens.clone() });
+        let connections = Connections::new(limits, metrics);
+        let router = http::router(app, services);
+        Ok(Server { listener, address, tls, limits, door, tokens, connections, router })
+    }
+
+    /// Where it listens, with the port it got.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves. Then it accepts no more, lets appends and reads end, ends live streams, and
+    /// returns after [`ServerLimits::drain_timeout`] at the latest.
+    ///
+    /// # Errors
+    /// None at present: what goes wrong with one connection is logged and harms no other.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Server { listener, tls, limits, door, tokens, connections, router, .. } = self;
+        let http = Arc::new(builder(&limits));
+        let graceful = GracefulShutdown::new();
+        let mut tasks = JoinSet::new();
+        let looking = tokens.map(|tokens| AbortOnDrop(tokio::spawn(look_at_tokens(tokens))));
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                // Ended ones are forgotten as they end, so that the set does not grow.
+                Some(_) = tasks.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            let (tcp, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of files, most likely: others will be closed.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let Some(admission) = connections.admit(peer.ip()) else {
+                tracing::debug!(%peer, "closed a connection at once: there are too many");
+                continue;
+            };
+            let connection = Connection {
+                http: Arc::clone(&http),
+                router: router.clone(),
+                watcher: graceful.watcher(),
+                limits,
+                _admission: admission,
+            };
+            tasks.spawn(connection.serve(tcp, tls.clone()));
+        }
+        drop(listener);
+        drop(looking);
+        tracing::info!("stopping: no new connections, appends are finished, live streams end");
+        door.close();
+        let drained = async {
+            graceful.shutdown().await;
+            while tasks.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+            tracing::warn!("some connections did not end in time and are cut");
+        }
+        Ok(())
+    }
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn look_at_tokens(tokens: Arc<Tokens>) {
+    loop {
+        tokio::time::sleep(TOKENS_LOOK).await;
+        let tokens = Arc::clone(&tokens);
+        // A look at a file may block.
+        let _ = tokio::task::spawn_blocking(move || tokens.refresh()).await;
+    }
+}
+
+fn builder(limits: &ServerLimits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HTTP1_BUFFER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(HTTP2_HEADER_BYTES_MAX)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_frame_size(HTTP2_FRAME_BYTES_MAX)
+        .max_pending_accept_reset_streams(HTTP2_RESETS_MAX)
+        .max_local_error_reset_streams(HTTP2_RESETS_MAX)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    builder
+}
+
+/// One accepted connection and what it needs.
+struct Connection {
+    http: Arc<Builder<TokioExecutor>>,
+    router: Router,
+    watcher: Watcher,
+    limits: ServerLimits,
+    _admission: Admission,
+}
+
+impl Connection {
+    async fn serve(self, tcp: TcpStream, tls: Option<TlsAcceptor>) {
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+        }
+        let Some(tls) = tls else { return self.speak(tcp).await };
+        match tokio::time::timeout(self.limits.tls_handshake_timeout, tls.accept(tcp)).await {
+            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<I: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, io: I) {
+        let (io, read) = Counted::new(io);
+        let connection = self.http.serve_connection(TokioIo::new(io), TowerToHyperService::new(self.router));
+        let served = self.watcher.watch(connection);
+        let silent = async {
+            tokio::time::sleep(self.limits.header_timeout).await;
+            if read.load(Ordering::Relaxed) >= PREFACE_BYTES {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = served => {
+                if let Err(error) = ended {
+                    tracing::debug!(error, "a connection ended early");
+                }
+            }
+            () = silent => tracing::debug!("closed a connection that said nothing"),
+        }
+    }
+}
