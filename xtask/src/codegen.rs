@@ -43,6 +43,9 @@ mod generate {
     /// `google.protobuf.*` needs no entry, it maps to `::prost_types`.
     const EXTERN_PATHS: &[(&str, &str)] = &[(".pacioli.v1.EventBatch", "crate::wire::EventBatch")];
 
+    /// What puts messages into buffers and takes them out.
+    const CODEC_PATH: &str = "crate::wire::Codec";
+
     pub(super) fn run(check: bool) -> Result<()> {
         let root = crate::run::root();
         let generated = generate(&root.join(PROTO_DIR))?;
@@ -98,6 +101,7 @@ mod generate {
         let mut builder = tonic_prost_build::configure()
             .build_client(true)
             .build_server(true)
+            .codec_path(CODEC_PATH)
             // No `connect` functions: crates/client owns the channel, and crates/api stays free of tonic's transport.
             .build_transport(false)
             .bytes(".")

@@ -32,7 +32,9 @@ use std::fmt;
 use std::time::Duration;
 
 use pacioli_core::{AppendError, Conflict, ExpectedVersion, InvalidAppend, ReadError, Refusal};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::text::push_string;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -138,7 +140,7 @@ pub struct Problem {
     detail: String,
     field: Option<String>,
     retry_after: Option<Duration>,
-    members: Map<String, Value>,
+    members: Vec<(String, Value)>,
 }
 
 impl Problem {
@@ -150,7 +152,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             retry_after: None,
-            members: Map::new(),
+            members: Vec::new(),
         }
     }
 
@@ -168,7 +170,7 @@ impl Problem {
     /// Adds a member for programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.members.insert(name.to_owned(), value.into());
+        self.members.push((name.to_owned(), value.into()));
         self
     }
 
@@ -197,6 +199,31 @@ impl Problem {
             self.detail = format!("{short}: {rest}");
         }
         self.field = Some(short);
+        self
+    }
+
+    /// Names the fields as CloudEvents does: `[3].time` and not `[3].occurred_at`.
+    #[must_use]
+    pub fn in_cloud_events(mut self) -> Problem {
+        const NAMES: [(&str, &str); 9] = [
+            ("occurred_at", "time"),
+            ("schema_version", "schemaversion"),
+            ("metadata.actor", "actor"),
+            ("metadata.correlation_id", "correlationid"),
+            ("metadata.causation_id", "causationid"),
+            ("metadata.traceparent", "traceparent"),
+            ("metadata.source_id", "id"),
+            ("metadata.source", "source"),
+            ("metadata.headers", "metadata"),
+        ];
+        let Some(field) = &self.field else { return self };
+        let renamed = NAMES.iter().find_map(|(ours, theirs)| Some(format!("{}{theirs}", field.strip_suffix(ours)?)));
+        if let Some(renamed) = renamed {
+            if let Some(rest) = self.detail.strip_prefix(&format!("{field}: ")) {
+                self.detail = format!("{renamed}: {rest}");
+            }
+            self.field = Some(renamed);
+        }
         self
     }
 
@@ -232,19 +259,26 @@ impl Problem {
 
     /// The body of an `application/problem+json` answer.
     pub fn to_json(&self) -> String {
-        let mut body = Map::new();
-        body.insert("type".to_owned(), json!(format!("{TYPE_PREFIX}{}", self.kind.slug())));
-        body.insert("title".to_owned(), json!(self.kind.title()));
-        body.insert("status".to_owned(), json!(self.status));
-        body.insert("detail".to_owned(), json!(self.detail));
-        if let Some(field) = &self.field {
-            body.insert("field".to_owned(), json!(field));
+        let own = [
+            ("type", Some(json!(format!("{TYPE_PREFIX}{}", self.kind.slug())))),
+            ("title", Some(json!(self.kind.title()))),
+            ("status", Some(json!(self.status))),
+            ("detail", Some(json!(self.detail))),
+            ("field", self.field.as_ref().map(|field| json!(field))),
+            ("retry_after_ms", self.retry_after.map(|wait| json!(wait.as_millis() as u64))),
+        ];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let members = own.chain(self.members.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        // By hand, because a map of values would put them in the order of the alphabet.
+        let mut body = Vec::new();
+        for (name, value) in members {
+            body.push(if body.is_empty() { b'{' } else { b',' });
+            push_string(&mut body, name);
+            body.push(b':');
+            body.extend_from_slice(value.to_string().as_bytes());
         }
-        if let Some(retry_after) = self.retry_after {
-            body.insert("retry_after_ms".to_owned(), json!(retry_after.as_millis() as u64));
-        }
-        body.extend(self.members.clone());
-        Value::Object(body).to_string()
+        body.push(b'}');
+        String::from_utf8(body).expect("JSON of text is UTF-8")
     }
 }
 
@@ -356,6 +390,8 @@ mod tests {
         assert_eq!(named("writes[0].events", true), "events");
         assert_eq!(named("writes[0].stream", true), "stream");
         assert_eq!(named("key", true), "key");
+        let renamed = Problem::from(&InvalidAppend::new("[3].occurred_at", "is wrong")).in_cloud_events();
+        assert_eq!((renamed.field(), renamed.detail()), (Some("[3].time"), "[3].time: is wrong"));
     }
 
     #[test]
@@ -366,6 +402,7 @@ mod tests {
         let problem = Problem::from(&conflict);
         assert_eq!((problem.status(), problem.exit_code()), (409, 3));
         assert_eq!(problem.clone().by_precondition_header().status(), 412);
+        assert!(problem.to_json().starts_with(r#"{"type":"urn:pacioli:problem:wrong-version","title":"#));
         let body: Value = serde_json::from_str(&problem.to_json()).unwrap();
         assert_eq!(body["current_version"], Value::Null);
         assert_eq!(body["expected"], json!(3));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pacioli_core::EventStore;
 use pacioli_server::{Server, ServerConfig, ServerError};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -46,6 +47,21 @@ impl Host {
         let _ = self.stop.send(());
         let ended = self.running.await.map_err(|error| Failure::failed(format!("the server ended early: {error}")))?;
         Ok(ended?)
+    }
+}
+
+/// Resolves when somebody asks this process to end, so that it can take along what it made.
+pub(crate) async fn interrupted() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => terminate.recv().await,
+            // Then Ctrl-C is the way.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
     }
 }
 

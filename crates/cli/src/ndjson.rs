@@ -59,12 +59,10 @@ pub(crate) fn read(path: &Path, read: Arc<AtomicU64>) -> Result<(mpsc::Receiver<
     Ok((receiver, size))
 }
 
-fn send_lines(mut source: impl BufRead + Send, sender: &mpsc::Sender<Vec<Line>>) {
+fn send_lines(mut source: BufReader<impl Read>, sender: &mpsc::Sender<Vec<Line>>) {
     // Gzip begins with these two bytes, and JSON never does.
     let result = match source.fill_buf() {
-        Ok(start) if start.starts_with(&[0x1f, 0x8b]) => {
-            Lines::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(source))).send(sender)
-        }
+        Ok([0x1f, 0x8b, ..]) => Lines::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(source))).send(sender),
         Ok(_) => Lines::new(source).send(sender),
         Err(error) => Err((1, error)),
     };
@@ -76,13 +74,13 @@ fn send_lines(mut source: impl BufRead + Send, sender: &mpsc::Sender<Vec<Line>>)
 }
 
 struct Lines<R> {
-    source: R,
+    source: BufReader<R>,
     number: u64,
     buffer: Vec<u8>,
 }
 
-impl<R: BufRead> Lines<R> {
-    fn new(source: R) -> Lines<R> {
+impl<R: Read> Lines<R> {
+    fn new(source: BufReader<R>) -> Lines<R> {
         Lines { source, number: 0, buffer: Vec::new() }
     }
 
@@ -91,6 +89,13 @@ impl<R: BufRead> Lines<R> {
         let mut group = Vec::new();
         let mut bytes = 0;
         loop {
+            // Whoever writes into a pipe slowly does not wait for a group to fill.
+            if !group.is_empty() && !self.source.buffer().contains(&b'\n') {
+                bytes = 0;
+                if sender.blocking_send(std::mem::take(&mut group)).is_err() {
+                    return Ok(());
+                }
+            }
             let more = match self.next() {
                 Ok(more) => more,
                 Err(error) => {

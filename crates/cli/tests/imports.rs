@@ -146,7 +146,7 @@ fn a_store_in_process_imports_too() {
 }
 
 mod slow {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::support::{pacioli, wait};
@@ -162,7 +162,10 @@ mod slow {
             .unwrap();
         let mut input = child.stdin.take().unwrap();
         std::io::Write::write_all(&mut input, events(100).as_bytes()).unwrap();
-        while server.run(&["head"]).line()["checkpoint"] != "0:100" {}
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while server.run(&["head"]).line()["checkpoint"] != "0:100" {
+            assert!(Instant::now() < deadline, "lines of a pipe that stays open are stored as they come");
+        }
         server.child.kill().unwrap();
         server.child.wait().unwrap();
         let began = Instant::now();

@@ -1,5 +1,7 @@
 //! The binary from outside: real processes, real ports, real files. A module is a guarantee.
 
+#![expect(clippy::unwrap_used, reason = "what is not there is a failed test, also in the helpers of tests")]
+
 mod support;
 
 mod appends;

@@ -101,7 +101,7 @@ fn everything_is_read_when_there_is_more_than_a_page() {
         .collect();
     let imported = crate::support::run_with(["import", "-", "--store", &store], events.as_bytes());
     assert_eq!(imported.line()["new"], 6_000);
-    let lines = |arguments: &[&str]| run(arguments.iter().chain(&["--store", &store.as_str()])).lines();
+    let lines = |arguments: &[&str]| run(arguments.iter().chain(&["--store", store.as_str()])).lines();
     let positions: Vec<u64> =
         lines(&["log"]).iter().map(|event| event["position"].as_str().unwrap().parse().unwrap()).collect();
     assert_eq!(positions, (1..=6_000).collect::<Vec<u64>>());

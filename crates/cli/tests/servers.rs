@@ -119,3 +119,23 @@ fn the_memory_store_serves_and_forgets() {
     run(["serve", "--store", "banana:", "--listen", "127.0.0.1:0"]).fails(2, "banana");
     run(["serve", "--store", "memory:", "--data", "x"]).fails(2, "--data");
 }
+
+#[test]
+fn tls_is_spoken_to_those_who_trust_the_certificate() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, pem: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        text(&path)
+    };
+    let (cert, key) = (write("cert.pem", made.cert.pem()), write("key.pem", made.signing_key.serialize_pem()));
+    let server = Server::start_with(&["--tls-cert", &cert, "--tls-key", &key]);
+    assert!(server.url.starts_with("https://"), "{}", server.url);
+    let append = ["append", "account-1", "--type", "T", "--data", "{}", "--ca-cert", &cert];
+    assert_eq!(server.run(&append).code, 0);
+    let data = text(directory.path());
+    run(["serve", "--data", &data, "--tls-cert", &cert]).fails(2, "--tls-key");
+    run(["serve", "--data", &data, "--tls-cert", &key, "--tls-key", &cert, "--listen", "127.0.0.1:0"]).fails(1, "TLS");
+    server.run(&["head", "--ca-cert", "/nowhere"]).fails(1, "/nowhere");
+}

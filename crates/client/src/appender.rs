@@ -62,8 +62,7 @@ impl Appender {
     pub async fn submit(&self, request: AppendRequest) -> Submitted {
         let (answer, receiver) = oneshot::channel();
         if let Ok(room) = Arc::clone(&self.room).acquire_owned().await {
-            let message =
-                v1::AppendStreamRequest { correlation: 0, append: Some(append::request_to_wire(&request)) };
+            let message = v1::AppendStreamRequest { correlation: 0, append: Some(append::request_to_wire(&request)) };
             // Where the driver is gone the answer is dropped here, which says "unknown".
             let _ = self.submissions.send(InFlight { message, answer, trail: Trail::default(), _room: room });
         }
@@ -96,6 +95,8 @@ struct Driver {
 enum End {
     /// All was answered and nothing more can come.
     Done,
+    /// The server did not take the call: it saw no append of it, if it is the server that says so.
+    Refused(Status),
     /// What is unanswered has to be sent again, or given up.
     Lost(Status),
 }
@@ -108,12 +109,19 @@ impl Driver {
                 self.progress();
                 self.take(first);
             }
-            let End::Lost(status) = self.call().await else { return };
+            let status = match self.call().await {
+                End::Done => return,
+                End::Refused(status) => {
+                    self.unanswered.iter_mut().for_each(|in_flight| drop(in_flight.trail.failed(&status)));
+                    status
+                }
+                End::Lost(status) => {
+                    self.unanswered.iter_mut().for_each(|in_flight| in_flight.trail.lost(&status));
+                    status
+                }
+            };
             if self.unanswered.is_empty() {
                 continue;
-            }
-            for in_flight in &mut self.unanswered {
-                in_flight.trail.lost(&status);
             }
             if !is_open(&status) || !self.deadline.wait(self.backoff.next()).await {
                 for in_flight in self.unanswered.drain(..) {
@@ -149,7 +157,7 @@ impl Driver {
         let calling = connection.append_stream(stream::poll_fn(move |context| outgoing.poll_recv(context)));
         let mut answers = match tokio::time::timeout(self.shared.config.try_timeout, calling).await {
             Ok(Ok(call)) => call.into_inner(),
-            Ok(Err(status)) => return End::Lost(status),
+            Ok(Err(status)) => return End::Refused(status),
             Err(_) => return End::Lost(silent()),
         };
         let mut open = true;

@@ -57,7 +57,10 @@ impl Connections {
 
 fn endpoint(config: &ClientConfig) -> Result<Endpoint, InvalidConfig> {
     let invalid = |problem: &dyn std::fmt::Display| {
-        InvalidConfig::new("url", format!("`{}`: {problem}; expected `http://HOST:PORT` or `https://HOST:PORT`", config.url))
+        InvalidConfig::new(
+            "url",
+            format!("`{}`: {problem}; expected `http://HOST:PORT` or `https://HOST:PORT`", config.url),
+        )
     };
     let endpoint = Endpoint::from_shared(config.url.clone()).map_err(|error| invalid(&error))?;
     let endpoint = endpoint

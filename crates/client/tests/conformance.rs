@@ -1,5 +1,7 @@
 //! The contract, kept through a real port.
 
+#![expect(clippy::unwrap_used, reason = "a test says that it failed by a panic")]
+
 #[expect(dead_code, reason = "shared with the other tests of the client, which need more of it")]
 mod support;
 

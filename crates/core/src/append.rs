@@ -126,7 +126,7 @@ pub struct StreamWrite {
     pub events: Vec<NewEvent>,
 }
 
-/// One or more stream writes, all or none. A value of this type is valid: it was checked against the [`Limits`].
+/// One or more stream writes, all or none. A value of this type is valid: it was checked against the [limits](crate::Limits).
 ///
 /// ```
 /// use pacioli_core::{Append, EventId, EventType, ExpectedVersion, Limits, NewEvent, StreamName, Timestamp};

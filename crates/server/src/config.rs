@@ -19,6 +19,9 @@ pub struct ServerConfig {
     pub tokens: Option<PathBuf>,
     /// Listen beyond loopback even without TLS and tokens.
     pub insecure: bool,
+    /// Where a backup is put together before it is sent; it needs room for the whole store. The system's directory for
+    /// temporary files by default, which is often too small: the directory of the data is better.
+    pub backup_dir: PathBuf,
     /// What is too much.
     pub limits: ServerLimits,
 }
@@ -39,6 +42,7 @@ impl Default for ServerConfig {
             tls: None,
             tokens: None,
             insecure: false,
+            backup_dir: std::env::temp_dir(),
             limits: ServerLimits::default(),
         }
     }

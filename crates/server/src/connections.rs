@@ -121,3 +121,25 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
         self.io.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_share_and_loopback_has_all() {
+        let limits = ServerLimits { connections_max: 10, connections_per_ip_max: 3, ..ServerLimits::default() };
+        let connections = Connections::new(limits, Arc::new(Metrics::new()));
+        let admit = |address: &str| connections.admit(address.parse().unwrap());
+        let mut held: Vec<_> = (0..3).map(|_| admit("192.0.2.1").unwrap()).collect();
+        assert!(admit("192.0.2.1").is_none());
+        assert!(admit("::ffff:192.0.2.1").is_none());
+        held.pop();
+        held.push(admit("::ffff:192.0.2.1").unwrap());
+        held.extend((0..7).map(|_| admit("127.0.0.1").unwrap()));
+        assert!(admit("127.0.0.1").is_none(), "ten in all");
+        drop(held);
+        assert!(connections.open.lock().unwrap().from.is_empty());
+        assert!(admit("192.0.2.1").is_some());
+    }
+}

@@ -66,4 +66,19 @@ mod tests {
         assert!(problem("memory:", Some(0)).contains("1 to 1024"));
         assert!(open_store("memory:", Some(4)).is_ok());
     }
+
+    #[tokio::test]
+    async fn a_directory_keeps_its_events() {
+        use pacioli_core::{Append, EventId, EventType, ExpectedVersion, NewEvent, StreamName};
+
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("data").display());
+        let event = NewEvent::json(EventId(uuid::Uuid::from_u128(1)), EventType::new("T").unwrap(), "{}");
+        let append = Append::to(StreamName::new("a-1").unwrap(), ExpectedVersion::None, vec![event]);
+        open_store(&url, None).unwrap().append(append).await.unwrap();
+        let again = open_store(&url, Some(1)).unwrap();
+        assert_eq!(again.head().await.unwrap().to_string(), "0:1");
+        drop(again);
+        assert!(open_store(&url, Some(2)).is_err(), "the number of partitions is fixed");
+    }
 }

@@ -82,7 +82,7 @@ impl Server {
             store: Arc::clone(&door) as Arc<dyn EventStore>,
             limits: limits.store,
             append_timeout: limits.append_timeout,
-            backup_dir: std::env::temp_dir(),
+            backup_dir: config.backup_dir,
             shutdown: door.closing(),
         });
         let app =

@@ -7,5 +7,6 @@ mod conformance;
 mod damage;
 mod full_disk;
 mod one_process;
+mod readme;
 mod recovery;
 mod sql_tools;

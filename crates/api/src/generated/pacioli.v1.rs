@@ -129,7 +129,7 @@ pub mod admin_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static("/pacioli.v1.Admin/Backup");
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("pacioli.v1.Admin", "Backup"));
@@ -270,7 +270,7 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BackupSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1262,7 +1262,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/Append",
             );
@@ -1292,7 +1292,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/AppendStream",
             );
@@ -1317,7 +1317,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/ReadStream",
             );
@@ -1342,7 +1342,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/ReadLog",
             );
@@ -1367,7 +1367,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/Subscribe",
             );
@@ -1392,7 +1392,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/GetStream",
             );
@@ -1417,7 +1417,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/ListStreams",
             );
@@ -1442,7 +1442,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/GetHead",
             );
@@ -1467,7 +1467,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/GetTracking",
             );
@@ -1492,7 +1492,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/AcquireLease",
             );
@@ -1517,7 +1517,7 @@ pub mod event_store_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::wire::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/pacioli.v1.EventStore/ReleaseLease",
             );
@@ -1750,7 +1750,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AppendSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1798,7 +1798,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AppendStreamSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1844,7 +1844,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadStreamSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1890,7 +1890,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadLogSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1936,7 +1936,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SubscribeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1981,7 +1981,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetStreamSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2026,7 +2026,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListStreamsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2071,7 +2071,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetHeadSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2116,7 +2116,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetTrackingSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2161,7 +2161,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AcquireLeaseSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2206,7 +2206,7 @@ pub mod event_store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReleaseLeaseSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::wire::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

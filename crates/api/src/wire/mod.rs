@@ -5,11 +5,13 @@
 
 pub mod append;
 mod batch;
+mod codec;
 mod event_reader;
 pub mod read;
 pub mod status;
 
 pub use batch::{EventBatch, envelope_len};
+pub use codec::{Codec, RoomyEncoder};
 
 use pacioli_core::{Checkpoint, InvalidAppend, InvalidName};
 

@@ -223,7 +223,9 @@ fn the_wrong_field_is_named() {
     let good = || {
         let event = NewEvent::json(EventId(Uuid::from_u128(1)), EventType::new("E").unwrap(), "{}");
         let request = Append::to(StreamName::new("a-1").unwrap(), ExpectedVersion::Any, vec![event.clone(), event]);
-        append::request_to_wire(&request.unless(Query { items: vec![QueryItem::default()] }, None).tracking("c", at("0:1")))
+        append::request_to_wire(
+            &request.unless(Query { items: vec![QueryItem::default()] }, None).tracking("c", at("0:1")),
+        )
     };
     type Break = fn(&mut v1::AppendRequest);
     let rows: [(&str, Break); 10] = [
@@ -292,7 +294,9 @@ fn every_read_error_comes_back_as_it_was() {
 
 #[test]
 fn what_is_not_ours_leaves_the_outcome_open() {
-    for code in [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::DeadlineExceeded, Code::Internal, Code::Aborted] {
+    for code in
+        [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::DeadlineExceeded, Code::Internal, Code::Aborted]
+    {
         let status = tonic::Status::new(code, "a proxy's");
         assert_eq!(Reason::of(&status), None);
         assert!(matches!(status::append_error(&status), AppendError::Unknown { .. }), "{code:?}");

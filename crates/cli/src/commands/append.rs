@@ -21,14 +21,12 @@ use crate::target::StoreArgs;
 /// It prints where the event went, as the HTTP interface does. A conflict exits 3 and stores nothing; so does a
 /// condition that an event of the log matches. To send the same thing again safely, give it an --id or a --key: then
 /// the second time gives the first answer, with "duplicate": true.
-///
-/// Examples:
-///   pacioli append account-1 --type AccountOpened --data '{"owner":"Luca"}' --expect none
-///   pacioli append account-1 --type MoneyDeposited --data '{"amount":100}' --expect 0
-///   pacioli append account-1 --type ReportFiled --data @report.json --tag year:1494
-///   pacioli append course-1 --type SeatTaken --data '{}' --tag seat:7 --unless-tag seat:7
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli append account-1 --type AccountOpened --data '{"owner":"Luca"}' --expect none
+  pacioli append account-1 --type MoneyDeposited --data '{"amount":100}' --expect 0
+  pacioli append account-1 --type ReportFiled --data @report.json --tag year:1494
+  pacioli append course-1 --type SeatTaken --data '{}' --tag seat:7 --unless-tag seat:7"#)]
 pub(crate) struct AppendCommand {
     /// The stream, like account-1: its category, a `-`, its key
     stream: StreamName,

@@ -14,12 +14,10 @@ use crate::target::StoreArgs;
 ///
 /// The file is one SQLite database. To restore it, put it into an empty directory under the name the server uses, or
 /// open it with any SQLite tool. An existing file is never overwritten.
-///
-/// Examples:
-///   pacioli backup pacioli-2024-05-01.db
-///   pacioli backup copy.db --store sqlite:./pacioli-data
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli backup pacioli-2024-05-01.db
+  pacioli backup copy.db --store sqlite:./pacioli-data"#)]
 pub(crate) struct Backup {
     /// The file to write
     file: PathBuf,

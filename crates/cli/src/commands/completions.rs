@@ -9,13 +9,11 @@ use super::Cli;
 use crate::failure::Failure;
 
 /// Print the completion script of a shell
-///
-/// Examples:
-///   pacioli completions bash > /etc/bash_completion.d/pacioli
-///   pacioli completions zsh > ~/.zfunc/_pacioli
-///   pacioli completions fish > ~/.config/fish/completions/pacioli.fish
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli completions bash > /etc/bash_completion.d/pacioli
+  pacioli completions zsh > ~/.zfunc/_pacioli
+  pacioli completions fish > ~/.config/fish/completions/pacioli.fish"#)]
 pub(crate) struct Completions {
     /// The shell: bash, zsh, fish, elvish or powershell
     shell: Shell,

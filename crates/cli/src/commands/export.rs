@@ -20,13 +20,11 @@ use crate::target::StoreArgs;
 ///
 /// The file appears under its name only when it is whole, and an existing file is never overwritten. It is compressed
 /// where its name ends in .gz.
-///
-/// Examples:
-///   pacioli export log.ndjson.gz
-///   pacioli export - --category account | jq .type
-///   pacioli export copy.ndjson --store sqlite:./pacioli-data
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli export log.ndjson.gz
+  pacioli export - --category account | jq .type
+  pacioli export copy.ndjson --store sqlite:./pacioli-data"#)]
 pub(crate) struct Export {
     /// The file to write, or - for standard output
     #[arg(default_value = "-")]

@@ -12,12 +12,10 @@ use crate::target::StoreArgs;
 /// Show the head: the last position of each partition that is committed
 ///
 /// It is a checkpoint, so `pacioli log --after` takes it.
-///
-/// Examples:
-///   pacioli head
-///   pacioli log --after "$(pacioli head --output table)" --follow
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli head
+  pacioli log --after "$(pacioli head --output table)" --follow"#)]
 pub(crate) struct Head {
     #[command(flatten)]
     store: StoreArgs,

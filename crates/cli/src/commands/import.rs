@@ -29,13 +29,11 @@ const TOLD_LINES_MAX: u64 = 20;
 ///
 /// A line that is no event stops the import (exit 2) after everything before it was stored; with --skip-invalid such
 /// lines are told, counted and left out. When the server stays away for 30 seconds the import gives up (exit 1).
-///
-/// Examples:
-///   pacioli import events.ndjson.gz
-///   pacioli export - --store sqlite:./old | pacioli import -
-///   pacioli import events.ndjson --skip-invalid
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli import events.ndjson.gz
+  pacioli export - --store sqlite:./old | pacioli import -
+  pacioli import events.ndjson --skip-invalid"#)]
 pub(crate) struct Import {
     /// The file to read, or - for standard input
     file: PathBuf,
@@ -172,7 +170,7 @@ impl Job {
         }
         self.summary.invalid += 1;
         if self.summary.invalid <= TOLD_LINES_MAX {
-            self.progress.say(&format!("line {number} is left out: {problem}"));
+            self.progress.say(&format!("line {number}: {problem}; the line is left out"));
         }
         None
     }

@@ -30,13 +30,11 @@ const PAGE_EVENTS: u64 = 2_000;
 /// Read the log, all streams together, in the order in which it was written
 ///
 /// Without --limit it reads to the head. With --follow it goes on with each event as it is committed, until Ctrl-C.
-///
-/// Examples:
-///   pacioli log
-///   pacioli log --category account --type MoneyDeposited --limit 10
-///   pacioli log --after 0:1234 --follow
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli log
+  pacioli log --category account --type MoneyDeposited --limit 10
+  pacioli log --after 0:1234 --follow"#)]
 pub(crate) struct Log {
     #[command(flatten)]
     filter: FilterArgs,

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 conflict, 4 not found.
 
-Data goes to standard output, one JSON object a line when it is piped and a table on a terminal (--output json|table).
+Data goes to standard output: a table on a terminal, one JSON object a line in a pipe.
 Everything else goes to standard error.
 
 First steps:
@@ -31,7 +31,7 @@ First steps:
 
 /// Pacioli keeps events: append them, read them, follow them. It never erases one.
 #[derive(Parser, Debug)]
-#[command(name = "pacioli", version, about, after_help = AFTER_HELP, max_term_width = 110, propagate_version = false)]
+#[command(name = "pacioli", version, after_help = AFTER_HELP, max_term_width = 110, propagate_version = false)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

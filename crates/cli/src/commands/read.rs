@@ -14,13 +14,11 @@ const PAGE_EVENTS: u64 = 1_000;
 /// Read the events of one stream
 ///
 /// Without --limit it reads to the stream's end (backward: to its start).
-///
-/// Examples:
-///   pacioli read account-1
-///   pacioli read account-1 --from 10 --limit 5
-///   pacioli read account-1 --backward --limit 1     # the last event
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli read account-1
+  pacioli read account-1 --from 10 --limit 5
+  pacioli read account-1 --backward --limit 1     # the last event"#)]
 pub(crate) struct Read {
     /// The stream, like account-1
     stream: StreamName,

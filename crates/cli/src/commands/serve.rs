@@ -21,14 +21,12 @@ const PARTITIONS_MAX: i64 = pacioli_core::Partition::MAX_COUNT as i64;
 /// appends are finished, live streams end, exit 0 within 10 seconds; a second signal ends it at once.
 ///
 /// Any address but loopback needs --tls-cert, --tls-key and --tokens, or the word --insecure.
-///
-/// Examples:
-///   pacioli serve
-///   pacioli serve --data /var/lib/pacioli --log-format json
-///   pacioli serve --store memory: --listen 127.0.0.1:0
-///   pacioli serve --listen 0.0.0.0:1494 --tls-cert cert.pem --tls-key key.pem --tokens tokens
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli serve
+  pacioli serve --data /var/lib/pacioli --log-format json
+  pacioli serve --store memory: --listen 127.0.0.1:0
+  pacioli serve --listen 0.0.0.0:1494 --tls-cert cert.pem --tls-key key.pem --tokens tokens"#)]
 pub(crate) struct Serve {
     /// Keep the events in this directory; short for --store sqlite:DIR [default: ./pacioli-data]
     #[arg(long, value_name = "DIR", conflicts_with = "store")]

@@ -15,13 +15,11 @@ const COLUMNS: &[Column] = &[Column::text("STREAM", 80), Column::number("VERSION
 const PAGE_STREAMS: usize = 1_000;
 
 /// List the streams, in the order in which they began
-///
-/// Examples:
-///   pacioli streams
-///   pacioli streams --category account --limit 10
-///   pacioli streams --prefix account-2024
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli streams
+  pacioli streams --category account --limit 10
+  pacioli streams --prefix account-2024"#)]
 pub(crate) struct Streams {
     /// Of this category only: what stands before the first `-` of the name
     #[arg(long, value_name = "CATEGORY")]

@@ -9,12 +9,10 @@ use crate::failure::Failure;
 use crate::output::{Form, OutputArgs};
 
 /// Make bearer tokens for a server that asks for them
-///
-/// Examples:
-///   pacioli token new --role append --name checkout
-///   pacioli serve --tokens tokens
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli token new --role append --name checkout
+  pacioli serve --tokens tokens"#)]
 pub(crate) struct Token {
     #[command(subcommand)]
     action: Action,
@@ -28,12 +26,10 @@ enum Action {
 /// Make a token: its secret, shown once, and the line with its hash for the server's file of tokens
 ///
 /// The secret is kept nowhere. The server reads the file again when it changes.
-///
-/// Examples:
-///   pacioli token new --role read --name reporting
-///   pacioli token new --role append --name checkout --output json
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli token new --role read --name reporting
+  pacioli token new --role append --name checkout --output json"#)]
 struct New {
     /// What it allows: read, append (and read), or admin (everything)
     #[arg(long, value_name = "read|append|admin")]

@@ -1,14 +1,16 @@
 //! The client against a server on a real port, over a network that breaks.
 
+#![expect(clippy::unwrap_used, reason = "a test says that it failed by a panic")]
+
 mod appender;
 mod backup;
 mod errors;
 mod lost_answers;
 mod reads;
 mod services;
+mod subscriptions;
 #[path = "../support/mod.rs"]
 mod support;
-mod subscriptions;
 mod tls;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -31,7 +31,8 @@ async fn a_page_of_the_log_is_what_the_store_gives() {
         let client = server.client();
         let mut read = ReadLog { limit: 3_000, ..whole_log() };
         loop {
-            let (ours, theirs) = (client.read_log(read.clone()).await.unwrap(), store.read_log(read.clone()).await.unwrap());
+            let (ours, theirs) =
+                (client.read_log(read.clone()).await.unwrap(), store.read_log(read.clone()).await.unwrap());
             assert_eq!(ours.events, theirs.events);
             assert_eq!((&ours.from, &ours.checkpoint, &ours.head), (&theirs.from, &theirs.checkpoint, &theirs.head));
             if ours.at_head() {
@@ -98,7 +99,8 @@ async fn streams_heads_tracking_and_leases_come_back() {
     let server = Server::start(store.clone()).await;
     let client = server.client();
     for n in 0..5 {
-        let request = note(&format!("ac-{n}"), "{}").tracking("mover", format!("0:{},1:0,2:0,3:0", n + 1).parse().unwrap());
+        let request =
+            note(&format!("ac-{n}"), "{}").tracking("mover", format!("0:{},1:0,2:0,3:0", n + 1).parse().unwrap());
         appended(client.append(request).await.unwrap());
     }
     assert_eq!(client.head().await.unwrap(), store.head().await.unwrap());
@@ -120,7 +122,9 @@ async fn streams_heads_tracking_and_leases_come_back() {
     assert_eq!(names, ["ac-0", "ac-1", "ac-2", "ac-3", "ac-4"]);
 
     let minute = Duration::from_secs(60);
-    let LeaseOutcome::Held(lease) = client.acquire_lease("p", "me", minute).await.unwrap() else { panic!("it is free") };
+    let LeaseOutcome::Held(lease) = client.acquire_lease("p", "me", minute).await.unwrap() else {
+        panic!("it is free")
+    };
     assert_eq!(client.acquire_lease("p", "you", minute).await.unwrap(), LeaseOutcome::Taken(lease.clone()));
     assert!(client.release_lease(&lease).await.unwrap());
     assert!(!client.release_lease(&lease).await.unwrap());

@@ -25,7 +25,7 @@ async fn channel(server: &Server) -> Channel {
 
 #[tokio::test]
 async fn health_answers_for_each_service_until_the_server_goes() {
-    let server = Server::start(memory(1)).await;
+    let mut server = Server::start(memory(1)).await;
     let mut health = HealthClient::new(channel(&server).await);
     for service in ["", "pacioli.v1.EventStore", "pacioli.v1.Admin"] {
         let request = HealthCheckRequest { service: service.to_owned() };
@@ -33,13 +33,13 @@ async fn health_answers_for_each_service_until_the_server_goes() {
     }
     let mut watching = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(watching.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
-    server.shut_down();
     let end = async {
         while let Ok(Some(message)) = watching.message().await {
             assert_eq!(message.status(), ServingStatus::NotServing);
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), end).await.expect("a watch ends with the server");
+    let both = async { tokio::join!(server.stop(), end) };
+    tokio::time::timeout(Duration::from_secs(5), both).await.expect("a watch ends with the server");
 }
 
 #[tokio::test]

@@ -1,42 +1,56 @@
 //! TLS with an authority of one's own, and the token on every call.
 
-use std::sync::{Arc, Mutex};
-
 use pacioli_client::{Client, ClientConfig};
-use pacioli_core::EventStore;
+use pacioli_core::{AppendError, EventStore, ReadError, Subscribe};
+use pacioli_server::tokens::{Role, new_token};
+use pacioli_server::{ServerConfig, TlsFiles};
 
-use crate::support::memory;
-
-/// What a server of one request sees of the caller.
-async fn authorization(config: impl FnOnce(std::net::SocketAddr) -> ClientConfig) -> Option<String> {
-    let seen: Arc<Mutex<Option<String>>> = Arc::default();
-    let keep = Arc::clone(&seen);
-    let (_shutdown, down) = tokio::sync::watch::channel(false);
-    let routes = pacioli_server::grpc::services(pacioli_server::grpc::Services {
-        store: memory(1),
-        limits: Default::default(),
-        append_timeout: std::time::Duration::from_secs(1),
-        backup_dir: std::env::temp_dir(),
-        shutdown: down,
-    });
-    let routes = routes.layer(axum::middleware::map_request(move |request: axum::extract::Request| {
-        let value = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
-        *keep.lock().unwrap() = value;
-        std::future::ready(request)
-    }));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    Client::connect(config(address)).unwrap().head().await.unwrap();
-    let seen = seen.lock().unwrap().clone();
-    seen
-}
+use crate::note;
+use crate::support::{Server, memory};
 
 #[tokio::test]
-async fn the_token_goes_with_every_call() {
-    let url = |address| format!("http://{address}");
-    assert_eq!(authorization(|address| ClientConfig::new(url(address))).await, None);
-    let with_token = authorization(|address| ClientConfig::new(url(address)).token("s3cret")).await;
-    assert_eq!(with_token.as_deref(), Some("Bearer s3cret"));
+async fn tokens_and_authorities_are_checked_on_both_sides() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let authority = issued.cert.pem();
+    std::fs::write(path("cert.pem"), &authority).unwrap();
+    std::fs::write(path("key.pem"), issued.signing_key.serialize_pem()).unwrap();
+    let (reader, reader_line) = new_token(Role::Read, "reader").unwrap();
+    let (writer, writer_line) = new_token(Role::Append, "writer").unwrap();
+    std::fs::write(path("tokens"), format!("{reader_line}\n{writer_line}\n")).unwrap();
+    let server = ServerConfig {
+        tls: Some(TlsFiles { cert: path("cert.pem"), key: path("key.pem") }),
+        tokens: Some(path("tokens")),
+        ..ServerConfig::default()
+    };
+    let server = Server::configured(memory(1), server).await;
+    let url = format!("https://{}", server.address);
+    let trusting = ClientConfig { ca_pem: Some(authority.into_bytes()), ..ClientConfig::new(&url) };
+
+    let client = Client::connect(trusting.clone().token(writer)).unwrap();
+    client.append(note("a-1", "{}")).await.unwrap();
+    assert_eq!(client.head().await.unwrap().to_string(), "0:1");
+    assert!(client.subscribe(Subscribe::default()).await.is_ok());
+
+    let client = Client::connect(trusting.clone().token(reader)).unwrap();
+    assert_eq!(client.head().await.unwrap().to_string(), "0:1");
+    let error = client.append(note("a-1", "{}")).await.unwrap_err();
+    assert!(matches!(error, AppendError::Denied { .. }), "{error:?}");
+    let answer = client.appender(4).submit(note("a-1", "{}")).await.await.unwrap_err();
+    assert!(matches!(answer, AppendError::Denied { .. }), "{answer:?}");
+
+    let error = Client::connect(trusting.clone()).unwrap().head().await.unwrap_err();
+    assert!(matches!(error, ReadError::Denied { .. }), "{error:?}");
+
+    // Somebody else's authority, or none: no connection, and so no doubt about the append.
+    let impatient = ClientConfig { deadline: std::time::Duration::from_millis(300), ..ClientConfig::new(&url) };
+    let error = Client::connect(impatient).unwrap().append(note("a-1", "{}")).await.unwrap_err();
+    assert!(matches!(error, AppendError::Store(_)), "{error:?}");
+    assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+}
+
+#[test]
+fn a_token_does_not_show_in_logs() {
     assert!(!format!("{:?}", ClientConfig::new("http://a").token("s3cret")).contains("s3cret"));
 }

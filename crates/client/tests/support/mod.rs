@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use pacioli_core::{
     ListStreams, LogPage, ReadError, ReadLog, ReadStream, StreamInfo, StreamName, StreamPage, StreamsPage, Subscribe,
     SystemClock,
 };
-use pacioli_server::grpc::{Services, services};
+use pacioli_server::{ServerConfig, ServerLimits};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -32,27 +32,33 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(store: Arc<dyn EventStore>) -> Server {
-        Server::patient(store, Duration::from_secs(10)).await
+        Server::configured(store, ServerConfig::default()).await
     }
 
     /// One that answers appends "unknown" after `append_timeout`.
     pub(crate) async fn patient(store: Arc<dyn EventStore>, append_timeout: Duration) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (shutdown, down) = watch::channel(false);
-        let routes = services(Services {
-            store,
-            limits: Limits::default(),
-            append_timeout,
-            backup_dir: std::env::temp_dir(),
-            shutdown: down,
+        let limits = ServerLimits { append_timeout, ..ServerLimits::default() };
+        Server::configured(store, ServerConfig { limits, ..ServerConfig::default() }).await
+    }
+
+    pub(crate) async fn configured(store: Arc<dyn EventStore>, config: ServerConfig) -> Server {
+        let config = ServerConfig { listen: "127.0.0.1:0".to_owned(), ..config };
+        let server = pacioli_server::Server::bind(config, store).await.unwrap();
+        let address = server.address();
+        let (shutdown, mut down) = watch::channel(false);
+        let serving = tokio::spawn(async move {
+            let told = async move {
+                let _ = down.wait_for(|down| *down).await;
+            };
+            server.run(told).await.unwrap();
         });
-        let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Server { address, shutdown, serving }
     }
 
-    pub(crate) fn shut_down(&self) {
+    /// Tells the server to stop, and waits until it did.
+    pub(crate) async fn stop(&mut self) {
         self.shutdown.send(true).unwrap();
+        (&mut self.serving).await.unwrap();
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -80,6 +86,7 @@ pub(crate) fn client(address: SocketAddr) -> Client {
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     cuts: Arc<watch::Sender<u64>>,
+    server: Arc<Mutex<SocketAddr>>,
 }
 
 impl Proxy {
@@ -87,12 +94,16 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cuts = Arc::new(watch::Sender::new(0));
-        let proxy = Proxy { address, cuts: Arc::clone(&cuts) };
+        let server = Arc::new(Mutex::new(server));
+        let proxy = Proxy { address, cuts: Arc::clone(&cuts), server: Arc::clone(&server) };
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut cut = cuts.subscribe();
+                let server = *server.lock().unwrap();
                 tokio::spawn(async move {
-                    let mut far = TcpStream::connect(server).await.unwrap();
+                    let Ok(mut far) = TcpStream::connect(server).await else { return };
+                    near.set_nodelay(true).unwrap();
+                    far.set_nodelay(true).unwrap();
                     tokio::select! {
                         biased;
                         _ = cut.changed() => {}
@@ -102,6 +113,11 @@ impl Proxy {
             }
         });
         proxy
+    }
+
+    /// New connections go to another server.
+    pub(crate) fn turn_to(&self, server: SocketAddr) {
+        *self.server.lock().unwrap() = server;
     }
 
     /// Cuts every connection; new ones may be made.
@@ -134,7 +150,9 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    pub(crate) fn appends(on_append: impl Fn(usize, &AppendRequest) -> Script + Send + Sync + 'static) -> Arc<Scripted> {
+    pub(crate) fn appends(
+        on_append: impl Fn(usize, &AppendRequest) -> Script + Send + Sync + 'static,
+    ) -> Arc<Scripted> {
         Arc::new(Scripted {
             store: memory(1),
             appends: Default::default(),

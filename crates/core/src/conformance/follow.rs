@@ -15,6 +15,8 @@ pub(super) struct Follow {
     filter: Filter,
     batch_max: usize,
     patience: Duration,
+    /// Whether the caught-up mark was delivered. A network may deliver it before a reader asks for anything.
+    pub(super) caught_up: bool,
     /// Where to resume after what was delivered so far.
     pub(super) at: Checkpoint,
 }
@@ -25,7 +27,7 @@ impl Follow {
         let (filter, batch_max) = (subscribe.filter.clone(), subscribe.batch_max);
         let deliveries = client.store.subscribe(subscribe).await;
         let deliveries = deliveries.unwrap_or_else(|error| panic!("expected a subscription, got the error: {error}"));
-        Follow { deliveries, filter, batch_max, patience: client.patience, at }
+        Follow { deliveries, filter, batch_max, patience: client.patience, caught_up: false, at }
     }
 
     /// The next delivery.
@@ -47,7 +49,10 @@ impl Follow {
                 check_run(&said, &self.at, from, &[], &self.filter);
                 check_run(&said, from, &checkpoint, events, &self.filter);
             }
-            Delivery::CaughtUp { .. } => check_run(&said, &self.at, &checkpoint, &[], &self.filter),
+            Delivery::CaughtUp { .. } => {
+                self.caught_up = true;
+                check_run(&said, &self.at, &checkpoint, &[], &self.filter);
+            }
             Delivery::Heartbeat { head, .. } => {
                 check_run(&said, &self.at, &checkpoint, &[], &self.filter);
                 assert!(head.covers(&checkpoint), "{said}: expected a head at or past {checkpoint}, got {head}");

@@ -24,8 +24,8 @@
 //! ```
 //!
 //! Checks are grouped by guarantee, one module each. Every check runs on a store of one partition and on one of four,
-//! and ends with [`verify`]: no gap, nothing twice, the streams and the log telling the same story. Chance comes from a
-//! seed that a failure names, so that a failure can be run again.
+//! and ends with a look at the whole log: no gap, nothing twice, the streams and the log telling the same story. Chance
+//! comes from a seed that a failure names, so that a failure can be run again.
 //!
 //! The environment may say more: `PACIOLI_CONFORMANCE_SEED` (default 1494) and `PACIOLI_CONFORMANCE_SCALE` (default 1),
 //! which multiplies how many writers' rounds and random operations there are.

@@ -29,6 +29,7 @@ pub(super) async fn to_one_stream(
     let key = key(request.headers())?;
     let media_type = body::media_type(&request)?;
     let is_list = media_type != cloudevents::MEDIA_TYPE;
+    let is_cloud_event = media_type != "application/json";
     let read = match media_type.as_str() {
         "application/json" => {
             |body: &[u8], _: &StreamName| Ok(import::plain_events(body).map_err(|e| Problem::from(&e))?)
@@ -48,6 +49,7 @@ pub(super) async fn to_one_stream(
     let append = AppendRequest { key, writes: vec![write], ..AppendRequest::default() };
     let in_body = |problem: Problem| {
         let problem = problem.in_one_stream(is_list);
+        let problem = if is_cloud_event { problem.in_cloud_events() } else { problem };
         Failure::from(if precondition.is_some() { problem.by_precondition_header() } else { problem })
     };
     let appended = append_or_say_why(&app, append).await.map_err(in_body)?;

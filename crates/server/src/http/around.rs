@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::answer::{Failure, grpc_status, is_grpc};
-use super::routes::{Row, grpc_row, rows_of};
+use super::routes::{GRPC, Row, grpc_row, rows_of};
 use crate::metrics::{RequestLabel, RouteLabel};
 use crate::tokens::{Bearer, Role};
 
@@ -35,8 +35,10 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     app.metrics.requests.get_or_create(&RequestLabel { method, route: asked.route, status }).inc();
     app.metrics.request_seconds.get_or_create(&RouteLabel { route: asked.route }).observe(elapsed.as_secs_f64());
     let latency_us = elapsed.as_micros() as u64;
-    // A line a good request would drown the others at tens of thousands a second; --log debug shows them.
+    // A line a good request would drown the others at tens of thousands a second; at level debug they are shown. A stream
+    // that is not there and a conflict are good answers too.
     match status {
+        404 | 409 | 412 => span.in_scope(|| tracing::debug!(status, latency_us, "answered")),
         500.. => span.in_scope(|| tracing::warn!(status, latency_us, "answered")),
         400.. => span.in_scope(|| tracing::info!(status, latency_us, "answered")),
         _ => span.in_scope(|| tracing::debug!(status, latency_us, "answered")),
@@ -51,9 +53,9 @@ async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> 
         return refused.answer(is_grpc);
     }
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
-    // gRPC brings its own deadlines; a stream's answer begins at once and then has no end.
+    // gRPC brings its own deadlines. The table says what it is and not the content type, which anybody can claim.
     let handled =
-        if is_grpc { Ok(handled.await) } else { tokio::time::timeout(app.limits.request_timeout, handled).await };
+        if asked.is_grpc { Ok(handled.await) } else { tokio::time::timeout(app.limits.request_timeout, handled).await };
     match handled {
         Ok(Ok(response)) => response,
         Ok(Err(_)) if is_grpc => grpc_status(13, "the server failed; its log says more"),
@@ -96,6 +98,7 @@ fn method(method: &Method) -> &'static str {
 /// What a request asks for, by the table of routes.
 struct Asked {
     route: &'static str,
+    is_grpc: bool,
     needs: Needs,
 }
 
@@ -112,21 +115,21 @@ impl Asked {
         }
         let Some(matched) = request.extensions().get::<MatchedPath>() else {
             // The answer will be that there is no such path.
-            return Asked { route: "none", needs: Needs::Nothing };
+            return Asked { route: "none", is_grpc: false, needs: Needs::Nothing };
         };
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let mut rows = rows_of(matched.as_str()).peekable();
         match (rows.peek(), rows_of(matched.as_str()).find(|row| row.method == method.as_str())) {
             (_, Some(row)) => Asked::by(row),
             // The answer will be that the path does not know the method.
-            (Some(row), None) => Asked { route: row.path, needs: Needs::Nothing },
+            (Some(row), None) => Asked { route: row.path, is_grpc: false, needs: Needs::Nothing },
             // A route that nobody put into the table is closed.
-            (None, None) => Asked { route: "none", needs: Needs::Role(Role::Admin) },
+            (None, None) => Asked { route: "none", is_grpc: false, needs: Needs::Role(Role::Admin) },
         }
     }
 
     fn by(row: &'static Row) -> Asked {
-        Asked { route: row.path, needs: row.needs.map_or(Needs::Nothing, Needs::Role) }
+        Asked { route: row.path, is_grpc: row.method == GRPC, needs: row.needs.map_or(Needs::Nothing, Needs::Role) }
     }
 }
 

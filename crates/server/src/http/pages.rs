@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::answer::body;
+use super::routes::{GRPC, TABLE};
 
 /// The OpenAPI document of the HTTP API.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -58,42 +59,40 @@ fn page(api: &Value) -> String {
         text(&api["info"]["version"]),
         text(&api["info"]["description"])
     );
-    for (path, operations) in api["paths"].as_object().into_iter().flatten() {
-        for (method, operation) in operations.as_object().into_iter().flatten().filter(|(key, _)| *key != "parameters")
-        {
-            let _ = write!(
-                html,
-                "<section><h2><b>{}</b> <code>{}</code></h2><p>{}</p><p>{}</p>",
-                escape(&method.to_uppercase()),
-                escape(path),
-                text(&operation["summary"]),
-                text(&operation["description"])
-            );
-            let of_path = operations["parameters"].as_array().into_iter().flatten();
-            let parameters: Vec<&Value> = of_path
-                .chain(operation["parameters"].as_array().into_iter().flatten())
-                .map(|p| resolve(api, p))
-                .collect();
-            if !parameters.is_empty() {
-                html.push_str("<table><tr><th>parameter</th><th>in</th><th></th></tr>");
-                for parameter in parameters {
-                    let _ = write!(
-                        html,
-                        "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
-                        text(&parameter["name"]),
-                        text(&parameter["in"]),
-                        text(&parameter["description"])
-                    );
-                }
-                html.push_str("</table>");
+    // In the order of the table, where what most people look for comes first.
+    for row in TABLE.iter().filter(|row| row.method != GRPC) {
+        let operations = &api["paths"][row.path];
+        let operation = &operations[row.method.to_lowercase()];
+        let _ = write!(
+            html,
+            "<section><h2><b>{}</b> <code>{}</code></h2><p>{}</p><p>{}</p>",
+            row.method,
+            escape(row.path),
+            text(&operation["summary"]),
+            text(&operation["description"])
+        );
+        let of_path = operations["parameters"].as_array().into_iter().flatten();
+        let parameters: Vec<&Value> =
+            of_path.chain(operation["parameters"].as_array().into_iter().flatten()).map(|p| resolve(api, p)).collect();
+        if !parameters.is_empty() {
+            html.push_str("<table><tr><th>parameter</th><th>in</th><th></th></tr>");
+            for parameter in parameters {
+                let _ = write!(
+                    html,
+                    "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
+                    text(&parameter["name"]),
+                    text(&parameter["in"]),
+                    text(&parameter["description"])
+                );
             }
-            html.push_str("<table><tr><th>answer</th><th></th></tr>");
-            for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
-                let description = text(&resolve(api, answer)["description"]);
-                let _ = write!(html, "<tr><td>{}</td><td>{description}</td></tr>", escape(status));
-            }
-            html.push_str("</table></section>");
+            html.push_str("</table>");
         }
+        html.push_str("<table><tr><th>answer</th><th></th></tr>");
+        for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
+            let description = text(&resolve(api, answer)["description"]);
+            let _ = write!(html, "<tr><td>{}</td><td>{description}</td></tr>", escape(status));
+        }
+        html.push_str("</table></section>");
     }
     html.push_str("</main></body></html>");
     html

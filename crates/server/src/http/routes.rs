@@ -56,7 +56,6 @@ pub(crate) const TABLE: &[Row] = &[
     row(GRPC, "/pacioli.v1.EventStore/ReleaseLease", Some(Role::Append)),
     row(GRPC, "/pacioli.v1.Admin/Backup", Some(Role::Admin)),
     row(GRPC, "/grpc.health.v1.Health/Check", None),
-    row(GRPC, "/grpc.health.v1.Health/List", None),
     row(GRPC, "/grpc.health.v1.Health/Watch", None),
     row(GRPC, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Some(Role::Read)),
     row(GRPC, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Role::Read)),

@@ -20,16 +20,14 @@ use subject::Subject;
 ///
 /// `append` also runs the same load against a floor: the same queue, batches and transport over a store that only
 /// writes the bytes to one file and syncs it. Quote the ratio to the floor: it says what the store costs, on any machine.
-///
-/// Examples:
-///   pacioli bench append --spawn-server --connections 64 --writers 64 --in-flight 8
-///   pacioli bench append --spawn-server --connections 4 --writers 4 --in-flight 8 --batch 100
-///   pacioli bench append --store sqlite: --writers 1 --in-flight 1000
-///   pacioli bench read --spawn-server --events 1000000
-///   pacioli bench subscribe --spawn-server --rate 2000
-///   pacioli bench grow --spawn-server --events 10000000 --streams 1000000 --batch 100
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli bench append --spawn-server --connections 64 --writers 64 --in-flight 8
+  pacioli bench append --spawn-server --connections 4 --writers 4 --in-flight 8 --batch 100
+  pacioli bench append --store sqlite: --writers 1 --in-flight 1000
+  pacioli bench read --spawn-server --events 1000000
+  pacioli bench subscribe --spawn-server --rate 2000
+  pacioli bench grow --spawn-server --events 10000000 --streams 1000000 --batch 100"#)]
 pub(crate) struct Bench {
     #[command(subcommand)]
     workload: Workload,
@@ -149,7 +147,7 @@ impl Bench {
         tokio::select! {
             measured = Box::pin(measured) => measured,
             // What was started and made for the run goes with it.
-            _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
+            () = crate::host::interrupted() => Err(Failure::failed("interrupted")),
         }
     }
 }

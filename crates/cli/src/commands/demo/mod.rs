@@ -36,12 +36,10 @@ const ACCOUNT: &str = "account-luca";
 ///
 /// It starts a real server on a free port in a temporary directory, runs each step against it, and prints the command
 /// that the step stands for with its real answer. Nothing is left behind.
-///
-/// Examples:
-///   pacioli demo
-///   pacioli demo --seed 7      # other ids and keys, the same story
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = r#"Examples:
+  pacioli demo
+  pacioli demo --seed 7      # other ids and keys, the same story"#)]
 pub(crate) struct Demo {
     /// Where the ids and keys come from. Same seed, same output, but for the rate of the bulk load
     #[arg(long, default_value_t = 1494)]
@@ -53,7 +51,7 @@ impl Demo {
         tokio::select! {
             told = Box::pin(self.tell()) => told,
             // The temporary directory goes with the story.
-            _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
+            () = crate::host::interrupted() => Err(Failure::failed("interrupted")),
         }
     }
 

@@ -1,0 +1,13 @@
+//! The server over real ports: each module's name is what it guarantees.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+
+mod appends_answer_as_documented;
+mod failures_are_told_apart;
+mod limits_hold_to_the_one;
+mod live_streams_resume;
+mod pages_link_to_the_next;
+mod shutdown_is_orderly;
+mod support;
+mod tls_and_addresses_are_guarded;
+mod tokens_guard_every_route;
