@@ -68,25 +68,6 @@ pub fn foreign_id(source: &str, id: &str) -> EventId {
     EventId(Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_URL, source.as_bytes()), id.as_bytes()))
 }
 
-/// Checks a W3C trace context, like `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
-///
-/// # Errors
-/// What is wrong, as the rest of a sentence that begins with the field's name.
-pub fn check_traceparent(text: &str) -> Result<(), &'static str> {
-    const PROBLEM: &str =
-        "is no W3C trace context; it looks like `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`";
-    let is_hex = |part: &str, digits: usize| {
-        part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let mut parts = text.split('-');
-    let mut part = || parts.next().unwrap_or("");
-    let (version, trace, parent, flags) = (part(), part(), part(), part());
-    let is_whole = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
-    let is_valid = version != "ff" && trace.bytes().any(|b| b != b'0') && parent.bytes().any(|b| b != b'0');
-    // Version 00 has exactly four parts; later versions may have more.
-    if is_whole && is_valid && (version != "00" || parts.next().is_none()) { Ok(()) } else { Err(PROBLEM) }
-}
-
 pub(crate) fn array<'a>(text: &'a str, at: At<'_>) -> Result<Elements<'a>, InvalidAppend> {
     let text = text.trim_ascii();
     if !text.starts_with('[') {
@@ -122,7 +103,7 @@ fn moment(text: &str, name: &str, at: At<'_>) -> Result<pacioli_core::Timestamp,
 }
 
 fn traceparent(text: &str, name: &str, at: At<'_>) -> Result<(), InvalidAppend> {
-    check_traceparent(text).map_err(|problem| InvalidAppend::new(at.member(name), problem))
+    pacioli_core::append::check_traceparent(text).map_err(|problem| InvalidAppend::new(at.member(name), problem))
 }
 
 fn schema_version(value: &RawValue, name: &str, at: At<'_>) -> Result<Option<u32>, InvalidAppend> {

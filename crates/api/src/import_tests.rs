@@ -186,7 +186,7 @@ fn a_wrong_plain_event_is_refused_by_its_field() {
 
 #[test]
 fn trace_contexts_follow_the_w3c() {
-    assert!(import::check_traceparent(TRACE).is_ok());
+    assert!(pacioli_core::append::check_traceparent(TRACE).is_ok());
     for wrong in [
         "",
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
@@ -196,7 +196,7 @@ fn trace_contexts_follow_the_w3c() {
         "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
     ] {
-        assert!(import::check_traceparent(wrong).is_err(), "{wrong}");
+        assert!(pacioli_core::append::check_traceparent(wrong).is_err(), "{wrong}");
     }
 }
 

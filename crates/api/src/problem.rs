@@ -307,7 +307,8 @@ impl From<&AppendError> for Problem {
             }
             AppendError::ShuttingDown => Problem::retry(Kind::ShuttingDown, detail),
             AppendError::Denied { .. } => Problem::new(Kind::Forbidden, detail),
-            AppendError::Store(_) => Problem::new(Kind::StorageFull, detail),
+            AppendError::Store(error) if error.is_full => Problem::new(Kind::StorageFull, detail),
+            AppendError::Store(_) => Problem::new(Kind::Storage, detail),
             AppendError::Unknown { .. } => Problem::retry(Kind::UnknownOutcome, detail),
         }
     }

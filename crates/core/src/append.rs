@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 mod check;
 
-pub use check::check_consumer_name;
+pub use check::{check_consumer_name, check_traceparent};
 
 use crate::event::{EventId, NewEvent};
 use crate::names::{EventType, StreamName, Tag, Tags};

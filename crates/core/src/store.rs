@@ -53,6 +53,14 @@ pub trait EventStore: Send + Sync + 'static {
     /// The head of every partition, asked of the storage.
     async fn head(&self) -> Result<Checkpoint, ReadError>;
 
+    /// Whether the store takes appends and answers reads.
+    ///
+    /// # Errors
+    /// Why it does not, and what to do.
+    async fn ready(&self) -> Result<(), ReadError> {
+        self.head().await.map(|_| ())
+    }
+
     /// Where a tracked consumer stands; `None` where it never appended.
     async fn tracking(&self, name: &str) -> Result<Option<Checkpoint>, ReadError>;
 
@@ -243,12 +251,19 @@ pub struct StreamsPage {
 pub struct StoreError {
     /// What happened and what to do next, in one sentence.
     pub reason: String,
+    /// Whether it is room that is missing: the same request will do once there is some.
+    pub is_full: bool,
 }
 
 impl StoreError {
     /// An error that says `reason`.
     pub fn new(reason: impl Into<String>) -> StoreError {
-        StoreError { reason: reason.into() }
+        StoreError { reason: reason.into(), is_full: false }
+    }
+
+    /// An error that says that there is no room left.
+    pub fn full(reason: impl Into<String>) -> StoreError {
+        StoreError { reason: reason.into(), is_full: true }
     }
 }
 

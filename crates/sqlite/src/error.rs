@@ -50,7 +50,7 @@ impl Error {
     /// As the contract says it, with what to do next.
     pub(crate) fn into_store_error(self) -> StoreError {
         if self.is_full() {
-            return StoreError::new(
+            return StoreError::full(
                 "the disk is full: free space on the volume of the data directory, appends go on by themselves",
             );
         }

@@ -67,7 +67,8 @@ fn metadata_from_wire(metadata: v1::Metadata) -> Metadata {
         correlation_id: metadata.correlation_id.map(Into::into),
         causation_id: metadata.causation_id.map(Into::into),
         traceparent: metadata.traceparent.map(Into::into),
-        source: metadata.source.map(Into::into),
+        // The source that an export gives events which were not imported: it says nothing.
+        source: metadata.source.filter(|source| source != DEFAULT_SOURCE).map(Into::into),
         source_id: metadata.source_id.map(Into::into),
         headers: metadata.headers,
     }

@@ -122,7 +122,7 @@ pub fn append_status(error: &AppendError) -> Status {
         }
         AppendError::ShuttingDown => Reason::ShuttingDown.status(message, &[], none),
         AppendError::Denied { .. } => Reason::Denied.status(message, &[], none),
-        AppendError::Store(error) => Reason::StoreFailed.status(message, &[("cause", error.reason.clone())], none),
+        AppendError::Store(error) => store_failed(error, message),
         AppendError::Unknown { reason } => Reason::OutcomeUnknown.status(message, &[("cause", reason.clone())], none),
     }
 }
@@ -147,8 +147,17 @@ pub fn read_status(error: &ReadError) -> Status {
         }
         ReadError::Denied { .. } => Reason::Denied.status(message, &[], none),
         ReadError::Unsupported { .. } => Reason::Unsupported.status(message, &[], none),
-        ReadError::Store(error) => Reason::StoreFailed.status(message, &[("cause", error.reason.clone())], none),
+        ReadError::Store(error) => store_failed(error, message),
     }
+}
+
+fn store_failed(error: &StoreError, message: String) -> Status {
+    let metadata = [("cause", error.reason.clone()), ("full", error.is_full.to_string())];
+    Reason::StoreFailed.status(message, &metadata, ErrorDetails::new())
+}
+
+fn store_error(status: &Status) -> StoreError {
+    StoreError { reason: cause(status), is_full: metadata(status, "full").as_deref() == Some("true") }
 }
 
 /// The error that the status of an append stands for. What leaves room for doubt is [`AppendError::Unknown`].
@@ -158,7 +167,7 @@ pub fn append_error(status: &Status) -> AppendError {
         Some(Reason::Overloaded) => AppendError::Overloaded { retry_after: retry_after(status) },
         Some(Reason::ShuttingDown) => AppendError::ShuttingDown,
         Some(Reason::Denied) => AppendError::Denied { reason: status.message().to_owned() },
-        Some(Reason::StoreFailed) => AppendError::Store(StoreError::new(cause(status))),
+        Some(Reason::StoreFailed) => AppendError::Store(store_error(status)),
         Some(_) => AppendError::Unknown { reason: cause(status) },
         None => match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => {
@@ -181,7 +190,7 @@ pub fn append_error(status: &Status) -> AppendError {
 pub fn read_error(status: &Status) -> ReadError {
     let metadata = |key: &str| metadata(status, key);
     let checkpoint = || given_checkpoint(&metadata("checkpoint")?).ok();
-    let store = || ReadError::Store(StoreError::new(cause(status)));
+    let store = || ReadError::Store(store_error(status));
     match Reason::of(status) {
         Some(Reason::Invalid | Reason::OverLimit) => {
             let InvalidAppend { field, problem, .. } = violation(status);

@@ -121,6 +121,10 @@ fn check_event(
             return Err(InvalidAppend::new(field(&format!("metadata.{name}")), "has a control character"));
         }
     }
+    if let Some(traceparent) = &event.metadata.traceparent {
+        check_traceparent(traceparent)
+            .map_err(|problem| InvalidAppend::new(field("metadata.traceparent"), problem))?;
+    }
     if event.schema_version == Some(0) {
         return Err(InvalidAppend::new(field("schema_version"), "schema versions count from 1"));
     }
@@ -187,6 +191,25 @@ pub fn check_consumer_name(field: &str, name: &str) -> Result<(), InvalidAppend>
         return Err(InvalidAppend::new(field, "must have 1 to 256 bytes and no control character"));
     }
     Ok(())
+}
+
+/// Checks a W3C trace context, like `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
+///
+/// # Errors
+/// What is wrong, as the rest of a sentence that begins with the field's name.
+pub fn check_traceparent(text: &str) -> Result<(), &'static str> {
+    const PROBLEM: &str =
+        "is no W3C trace context; it looks like `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`";
+    let is_hex = |part: &str, digits: usize| {
+        part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut parts = text.split('-');
+    let mut part = || parts.next().unwrap_or("");
+    let (version, trace, parent, flags) = (part(), part(), part(), part());
+    let is_whole = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
+    let is_valid = version != "ff" && trace.bytes().any(|b| b != b'0') && parent.bytes().any(|b| b != b'0');
+    // Version 00 has exactly four parts; later versions may have more.
+    if is_whole && is_valid && (version != "00" || parts.next().is_none()) { Ok(()) } else { Err(PROBLEM) }
 }
 
 /// Every part is written with its length before it, so that no two contents share an encoding.

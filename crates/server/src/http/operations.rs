@@ -22,8 +22,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Fail
     if app.store.is_closed() {
         return Err(Problem::retry(Kind::ShuttingDown, "the server is stopping").into());
     }
-    match app.store.head().await {
-        Ok(_) => Ok(body(StatusCode::OK, "application/json", r#"{"status":"ready"}"#)),
+    match app.store.ready().await {
+        Ok(()) => Ok(body(StatusCode::OK, "application/json", r#"{"status":"ready"}"#)),
         Err(error) => {
             tracing::error!(%error, "the storage does not answer");
             Err(Problem::retry(Kind::Timeout, format!("the storage does not answer: {error}")).into())

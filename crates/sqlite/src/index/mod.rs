@@ -9,7 +9,7 @@
 //!                        │ 16 become 1                      the file has their packed blocks,
 //!            level 1   [g17..g32]                           memory has their fences and filters
 //!                        │
-//!            level 2   [g1..g16 ...]
+//!            level 2   [g1..g256]
 //!
 //!  a run:    segment ─────────────────────┬─ segment ...    32 first keys ("fences") and Bloom filters a row
 //!            block block block ... block  │  block ...      up to 256 entries a row, one 4 KiB page at most
