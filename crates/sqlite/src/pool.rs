@@ -35,7 +35,15 @@ impl ReadPool {
 
     /// Gives a connection back. One whose work panicked never comes here.
     pub(crate) fn give(&self, conn: Connection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        if !self.permits.is_closed() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        }
+    }
+
+    /// Closes the idle connections; those in use close when they are given back.
+    pub(crate) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The right to use a connection.

@@ -178,8 +178,13 @@ impl Reader<'_> {
         in_snapshot(self.conn, || {
             for (_, rowid) in found {
                 let event = self.event(rowid as i64, read.payload, &mut page.buffer)?;
-                if event.stream != read.stream {
-                    let problem = format!("the index of `{}` leads to an event of another stream", read.stream);
+                let read_so_far = page.events.len() as u64;
+                let due = match read.direction {
+                    Direction::Forward => low + read_so_far,
+                    Direction::Backward => high - read_so_far,
+                };
+                if event.stream != read.stream || event.version.0 != due {
+                    let problem = format!("the index of `{}` leads to it where version {due} is due", read.stream);
                     return Err(Error::Damaged { place: event.place(), problem });
                 }
                 page.push(event);

@@ -50,9 +50,19 @@ pub(crate) fn recover(conn: &Connection, names: &NameHash, heads: &Checkpoint) -
         let mut statement = conn.prepare_cached(sql!("read_events"))?;
         let mut rows = statement.query(params![low, high])?;
         while let Some(row) = rows.next()? {
-            let stream_id = row::stream_id(row)?;
-            let event = row::event(row, row::envelope(row, &types)?, PayloadChoice::None, &mut buffer)?;
-            event_entries(names, &event, stream_id, &mut entries);
+            let decoded = row::envelope(row, &types)
+                .and_then(|envelope| row::decode(row, envelope, PayloadChoice::None, &mut buffer));
+            // A damaged event keeps no other from being served. Whoever reads it is told; the operator is told now.
+            match decoded {
+                Ok((event, is_sound)) => {
+                    if !is_sound {
+                        tracing::error!(place = %event.place(), "an event does not match its hash");
+                    }
+                    event_entries(names, &event, row::stream_id(row)?, &mut entries);
+                }
+                Err(error @ Error::Damaged { .. }) => tracing::error!(%error, "an event cannot be read"),
+                Err(error) => return Err(error),
+            }
             flush_if(entries.len() >= ENTRIES_AT_ONCE, &mut indexes, &mut entries);
         }
         let mut statement = conn.prepare_cached(sql!("list_append_keys_after"))?;

@@ -65,7 +65,7 @@ pub(crate) fn insert(
     let metadata = metadata_to_json(&event.metadata);
     let hash = hash(
         buffer,
-        rowid(event.place()),
+        (rowid(event.place()), stream_id),
         event.stream.as_str(),
         event.version.0,
         event.event_type.as_str(),
@@ -148,6 +148,20 @@ pub(crate) fn event(
     payload: PayloadChoice,
     buffer: &mut Vec<u8>,
 ) -> Result<Arc<RecordedEvent>> {
+    let rowid = envelope.rowid;
+    match decode(row, envelope, payload, buffer)? {
+        (event, true) => Ok(event),
+        (_, false) => Err(damaged(rowid, "its content does not match its hash")),
+    }
+}
+
+/// Reads the rest of an event, and whether it matches its hash.
+pub(crate) fn decode(
+    row: &Row<'_>,
+    envelope: Envelope,
+    payload: PayloadChoice,
+    buffer: &mut Vec<u8>,
+) -> Result<(Arc<RecordedEvent>, bool)> {
     let Envelope { rowid, stream, event_type, tags } = envelope;
     let version: i64 = row.get(2)?;
     let schema_version: u32 = row.get(4)?;
@@ -163,7 +177,7 @@ pub(crate) fn event(
     };
     let hash = hash(
         buffer,
-        rowid,
+        (rowid, stream_id(row)?),
         stream.as_str(),
         version as u64,
         event_type.as_str(),
@@ -174,15 +188,12 @@ pub(crate) fn event(
         metadata,
         (is_json, data),
     );
-    if hash != stored_hash as u64 {
-        return Err(damaged(rowid, "its content does not match its hash"));
-    }
     let bytes = match payload {
         PayloadChoice::All => Bytes::copy_from_slice(data),
         PayloadChoice::None => Bytes::new(),
     };
     let place = place(rowid);
-    Ok(Arc::new(RecordedEvent {
+    let event = RecordedEvent {
         partition: place.partition,
         position: place.position,
         stream,
@@ -195,14 +206,15 @@ pub(crate) fn event(
         tags,
         occurred_at: occurred_at.map(Timestamp::from_micros),
         recorded_at: Timestamp::from_micros(recorded_at),
-    }))
+    };
+    Ok((Arc::new(event), hash == stored_hash as u64))
 }
 
 /// The hash of a row's whole content. Parts of variable length are preceded by it, so no two contents share an encoding.
 #[expect(clippy::too_many_arguments, reason = "one parameter a column, called from the two places above")]
 fn hash(
     buffer: &mut Vec<u8>,
-    rowid: i64,
+    (rowid, stream_id): (i64, i64),
     stream: &str,
     version: u64,
     event_type: &str,
@@ -215,6 +227,7 @@ fn hash(
 ) -> u64 {
     buffer.clear();
     buffer.extend_from_slice(&rowid.to_le_bytes());
+    buffer.extend_from_slice(&stream_id.to_le_bytes());
     buffer.extend_from_slice(&version.to_le_bytes());
     buffer.extend_from_slice(&schema_version.to_le_bytes());
     buffer.extend_from_slice(&recorded_at.to_le_bytes());

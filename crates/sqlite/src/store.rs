@@ -1,7 +1,7 @@
 //! The doors of the embedded store.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -110,8 +110,10 @@ pub(crate) struct Shared {
     pub(crate) types: Types,
     pub(crate) names: NameHash,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pool: ReadPool,
+    /// Why nothing is written any more, once that is so.
+    pub(crate) stopped: OnceLock<String>,
     views: IndexViews,
-    pool: ReadPool,
     epochs: Epochs,
     limits: Limits,
     partitions: u16,
@@ -184,6 +186,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         clock: options.clock,
         views: indexes.views(),
         pool: ReadPool::new(log.clone()),
+        stopped: OnceLock::new(),
         epochs,
         limits: options.limits,
         partitions: settings.partitions,
@@ -259,6 +262,13 @@ impl EventStore for SqliteStore {
 
     async fn head(&self) -> std::result::Result<Checkpoint, ReadError> {
         Ok(self.handle.shared.recent.heads())
+    }
+
+    async fn ready(&self) -> std::result::Result<(), ReadError> {
+        match self.handle.shared.stopped.get() {
+            Some(reason) => Err(StoreError::new(reason.clone()).into()),
+            None => Ok(()),
+        }
     }
 
     async fn tracking(&self, name: &str) -> std::result::Result<Option<Checkpoint>, ReadError> {

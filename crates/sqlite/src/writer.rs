@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use pacioli_core::decide::Batch;
+use pacioli_core::decide::{Batch, Facts};
 use pacioli_core::group_commit::{Pending, Taken};
 use pacioli_core::lease::{self, Lease, LeaseOutcome};
 use pacioli_core::place::{Checkpoint, Place};
@@ -71,8 +71,6 @@ pub(crate) struct Writer {
     work: IndexWork,
     changed_bytes: usize,
     wal_bytes: usize,
-    /// Why nothing is written any more: after a failed sync nobody knows what is on disk.
-    stopped: Option<String>,
     buffer: Vec<u8>,
 }
 
@@ -136,7 +134,6 @@ impl Writer {
             work: IndexWork { is_pending: true, blocks: 0.0 },
             changed_bytes: CHECKPOINT_BYTES,
             wal_bytes: 0,
-            stopped: None,
             buffer: Vec::new(),
         }
     }
@@ -148,14 +145,16 @@ impl Writer {
             while let Ok(command) = self.commands.try_recv() {
                 self.execute(command);
             }
-            let patience = if self.work.is_pending && self.stopped.is_none() { Duration::ZERO } else { PATIENCE };
+            let patience =
+                if self.work.is_pending && self.shared.stopped.get().is_none() { Duration::ZERO } else { PATIENCE };
             match self.shared.queue.take(patience) {
                 Taken::Batch(pending) => self.answer(pending),
                 Taken::Idle => self.rest(),
                 Taken::Closed => break,
             }
         }
-        // A clean end leaves one file without a write-ahead log.
+        // A clean end leaves one file without a write-ahead log: the readers go first, then this connection.
+        self.shared.pool.close();
         if let Err(error) = self.checkpoint(sql!("restart_wal")) {
             tracing::warn!(error = %error, "the write-ahead log could not be emptied; the next start will do it");
         }
@@ -163,7 +162,7 @@ impl Writer {
 
     /// Decides, writes and answers a batch.
     fn answer(&mut self, pending: Vec<Pending>) {
-        if let Some(reason) = &self.stopped {
+        if let Some(reason) = self.shared.stopped.get() {
             for Pending { answer, .. } in pending {
                 let _ = answer.send(Err(AppendError::Store(StoreError::new(reason.clone()))));
             }
@@ -183,7 +182,18 @@ impl Writer {
                 }
             }
         }
-        match self.write(appends, heads) {
+        let (facts, touched) = match self.fetch(&appends, &heads) {
+            Ok(fetched) => fetched,
+            Err(error) if appends.len() == 1 => return self.answer_failure(Failure::NotStored(error), answers),
+            Err(_) => {
+                // Something one of them asks for is damaged. That is its trouble and not the others'.
+                for (append, answer) in appends.into_iter().zip(answers) {
+                    self.answer(vec![Pending { append, answer }]);
+                }
+                return;
+            }
+        };
+        match self.write(appends, heads, facts, touched) {
             Ok(outcomes) => {
                 // A caller that went away meanwhile does not hear its answer; its retry will.
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
@@ -209,7 +219,7 @@ impl Writer {
                 let reason = format!(
                     "the store stopped taking appends after a failed write ({error}): check the disk, then restart"
                 );
-                self.stopped = Some(reason);
+                self.stop(reason);
                 AppendError::Unknown { reason: error.to_string() }
             }
         };
@@ -218,8 +228,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, appends: Vec<Append>, heads: Checkpoint) -> std::result::Result<Vec<AppendOutcome>, Failure> {
-        // 1. Fetch the facts.
+    /// Fetches the facts.
+    fn fetch(&mut self, appends: &[Append], heads: &Checkpoint) -> Result<(Facts, Touched)> {
         let view = self.indexes.view();
         let shared = Arc::clone(&self.shared);
         let mut fetch = Fetch {
@@ -228,13 +238,22 @@ impl Writer {
             cache: &mut self.cache,
             names: shared.names,
             types: &shared.types,
-            heads: &heads,
+            heads,
             buffer: &mut self.buffer,
         };
-        let (facts, mut touched) = fetch.facts(appends.iter())?;
-        drop(view);
+        fetch.facts(appends.iter())
+    }
 
-        // 2. Decide.
+    fn write(
+        &mut self,
+        appends: Vec<Append>,
+        heads: Checkpoint,
+        facts: Facts,
+        mut touched: Touched,
+    ) -> std::result::Result<Vec<AppendOutcome>, Failure> {
+        let shared = Arc::clone(&self.shared);
+
+        // 1. Decide.
         let recorded_at = shared.clock.now().max(self.last_recorded_at);
         let mut batch = Batch::new(facts, heads, recorded_at);
         let outcomes: Vec<AppendOutcome> = appends.into_iter().map(|append| batch.decide(append)).collect();
@@ -242,7 +261,7 @@ impl Writer {
             return Ok(outcomes);
         }
 
-        // 3. Write it, with a slice of index work, in one transaction.
+        // 2. Write it, with a slice of index work, in one transaction.
         self.conn.prepare_cached(sql!("begin_write"))?.execute([])?;
         let written = self.write_rows(&batch, &mut touched).and_then(|written| {
             let blocks = self.work.blocks as usize;
@@ -260,7 +279,7 @@ impl Writer {
         };
         self.commit(batch.heads())?;
 
-        // 4. It is durable: tell the indexes, the cache, the followers.
+        // 3. It is durable: tell the indexes, the cache, the followers.
         self.indexes.committed();
         for event_type in written.new_types {
             self.shared.types.add(self.shared.types.count() + 1, event_type);
@@ -355,20 +374,33 @@ impl Writer {
         // With these the write did not begin or did not fit. After any other, a failed sync above all, what is on disk is
         // not known, and asking again would only show what the operating system remembers.
         let is_definite = error.is_full() || error.is_busy();
-        match self.roll_back(error) {
+        let failure = match self.end_transaction(error) {
             Failure::NotStored(error) if is_definite => {
-                let stored = read::heads(&self.conn, heads.partitions())?;
-                let reached = stored.iter().zip(heads.iter()).all(|(stored, head)| stored.0 == head.position);
-                if reached { Ok(()) } else { Err(Failure::NotStored(error)) }
+                let stored = read::heads(&self.conn, heads.partitions()).map_err(Failure::Unknown)?;
+                if stored.iter().zip(heads.iter()).all(|(stored, head)| stored.0 == head.position) {
+                    return Ok(());
+                }
+                Failure::NotStored(error)
             }
-            Failure::NotStored(error) | Failure::Unknown(error) => Err(Failure::Unknown(error)),
-        }
+            Failure::NotStored(error) | Failure::Unknown(error) => Failure::Unknown(error),
+        };
+        self.forget_index_work();
+        Err(failure)
     }
 
-    /// Undoes the transaction that `error` broke. If even that fails, the state of the connection is unknown.
+    /// Undoes the transaction that `error` broke.
     fn roll_back(&mut self, error: Error) -> Failure {
+        self.forget_index_work();
+        self.end_transaction(error)
+    }
+
+    fn forget_index_work(&mut self) {
         self.indexes.rolled_back();
         self.work.is_pending = true;
+    }
+
+    /// Rolls back what is still open. If even that fails, the state of the connection is unknown.
+    fn end_transaction(&mut self, error: Error) -> Failure {
         if self.conn.is_autocommit() {
             return Failure::NotStored(error);
         }
@@ -376,6 +408,12 @@ impl Writer {
             Ok(()) => Failure::NotStored(error),
             Err(second) => Failure::Unknown(Error::Store(format!("{error}; then rolling back failed: {second}"))),
         }
+    }
+
+    /// Takes no more appends: after a failed sync nobody knows what is on disk. Reads go on.
+    fn stop(&self, reason: String) {
+        // The first reason is the one to act on.
+        let _ = self.shared.stopped.set(reason);
     }
 
     fn plan_index_work(&mut self, entries: usize, heads: &Checkpoint) {
@@ -397,7 +435,7 @@ impl Writer {
 
     /// Nobody waits: do index work in a transaction of its own, or empty the write-ahead log.
     fn rest(&mut self) {
-        if self.stopped.is_some() {
+        if self.shared.stopped.get().is_some() {
             return;
         }
         if self.work.is_pending {
@@ -429,8 +467,7 @@ impl Writer {
             Err(error) => match self.roll_back(error) {
                 Failure::NotStored(error) => Err(error),
                 Failure::Unknown(error) => {
-                    self.stopped =
-                        Some(format!("the store stopped taking appends after a failed write ({error}): restart"));
+                    self.stop(format!("the store stopped taking appends after a failed write ({error}): restart"));
                     Err(error)
                 }
             },
@@ -458,13 +495,14 @@ impl Writer {
 
     fn execute(&mut self, command: Command) {
         let now = self.shared.clock.now();
+        let stopped = self.shared.stopped.get().map(|reason| Error::Store(reason.clone()));
         match command {
             Command::AcquireLease { name, owner, time_to_live, answer } => {
-                let outcome = self.acquire_lease(&name, &owner, time_to_live, now);
+                let outcome = stopped.map_or_else(|| self.acquire_lease(&name, &owner, time_to_live, now), Err);
                 let _ = answer.send(outcome);
             }
             Command::ReleaseLease { lease, answer } => {
-                let outcome = self.release_lease(&lease, now);
+                let outcome = stopped.map_or_else(|| self.release_lease(&lease, now), Err);
                 let _ = answer.send(outcome);
             }
         }

@@ -2,7 +2,9 @@
 
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::support::open;
+use pacioli_core::Filter;
+
+use crate::support::{append, event, open, whole_log};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_opening_is_refused_until_the_first_ends() {
@@ -24,4 +26,15 @@ async fn partitions_are_fixed_at_creation() {
     assert!(refused.contains("3 partitions"), "{refused}");
     let elsewhere = tempfile::tempdir().expect("a directory");
     assert!(SqliteStore::open(elsewhere.path(), with(Some(0))).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_end_leaves_one_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    append(&store, "a-1", vec![event(1, "Happened")]).await;
+    assert_eq!(whole_log(&store, Filter::default()).await.len(), 1);
+    assert!(directory.path().join("log.db-wal").exists());
+    drop(store);
+    assert!(!directory.path().join("log.db-wal").exists(), "the write-ahead log is gone");
 }

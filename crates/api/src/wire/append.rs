@@ -68,7 +68,7 @@ fn metadata_from_wire(metadata: v1::Metadata) -> Metadata {
         causation_id: metadata.causation_id.map(Into::into),
         traceparent: metadata.traceparent.map(Into::into),
         // The source that an export gives events which were not imported: it says nothing.
-        source: metadata.source.filter(|source| source != DEFAULT_SOURCE).map(Into::into),
+        source: metadata.source.filter(|source| source != crate::cloudevents::SOURCE).map(Into::into),
         source_id: metadata.source_id.map(Into::into),
         headers: metadata.headers,
     }

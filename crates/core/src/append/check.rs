@@ -122,8 +122,7 @@ fn check_event(
         }
     }
     if let Some(traceparent) = &event.metadata.traceparent {
-        check_traceparent(traceparent)
-            .map_err(|problem| InvalidAppend::new(field("metadata.traceparent"), problem))?;
+        check_traceparent(traceparent).map_err(|problem| InvalidAppend::new(field("metadata.traceparent"), problem))?;
     }
     if event.schema_version == Some(0) {
         return Err(InvalidAppend::new(field("schema_version"), "schema versions count from 1"));
