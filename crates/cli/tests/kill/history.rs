@@ -13,6 +13,7 @@ use uuid::Uuid;
 /// An event as a client sent it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SentEvent {
+    #[serde(with = "uuid_as_text")]
     pub(crate) id: Uuid,
     pub(crate) stream: String,
     pub(crate) data: String,
@@ -121,4 +122,18 @@ pub(crate) fn fold(lines: impl Iterator<Item = Line>) -> BTreeMap<u64, Operation
         }
     }
     operations
+}
+
+/// Ids as people read them.
+mod uuid_as_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use uuid::Uuid;
+
+    pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
