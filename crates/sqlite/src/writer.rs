@@ -35,11 +35,13 @@ const BLOCKS_WHEN_IDLE: usize = 32;
 const BLOCKS_PER_ENTRY: f64 = 4.0 / 256.0;
 /// As above, while the flush of a full tail is late.
 const BLOCKS_PER_ENTRY_WHEN_LATE: f64 = 16.0 / 256.0;
-/// The write-ahead log is moved into the database once about this many bytes changed, so that no single move stalls
-/// appends for long.
-const CHECKPOINT_BYTES: usize = 2 << 20;
-/// Or once it has about this size: small commits fill it with the same page again and again.
-const CHECKPOINT_WAL_BYTES: usize = 32 << 20;
+/// The write-ahead log is moved into the database once about so many bytes changed. A move stalls the appends that come
+/// meanwhile, so it is a small one while few come, and one that is worth its two syncs while many do.
+const CHECKPOINT_BYTES: std::ops::RangeInclusive<usize> = (256 << 10)..=(2 << 20);
+/// It is worth them at so many times what the last batch changed.
+const CHECKPOINT_BATCHES: usize = 8;
+/// And it is due once the write-ahead log has about this size: small commits fill it with the same page again and again.
+const CHECKPOINT_WAL_BYTES: usize = 16 << 20;
 /// Beyond this size the write-ahead log waits for its readers and begins anew.
 const RESTART_PAGES: i64 = (64 << 20) / 4096;
 /// How long it waits for them.
@@ -132,7 +134,7 @@ impl Writer {
             last_stream_id,
             last_recorded_at,
             work: IndexWork { is_pending: true, blocks: 0.0 },
-            changed_bytes: CHECKPOINT_BYTES,
+            changed_bytes: 0,
             wal_bytes: 0,
             buffer: Vec::new(),
         }
@@ -296,7 +298,7 @@ impl Writer {
         self.shared.recent.publish(batch.events());
         self.changed_bytes += written.bytes;
         self.wal_bytes += written.bytes + COMMIT_OVERHEAD_BYTES;
-        self.plan_index_work(entries, batch.heads());
+        self.plan_chores(entries, written.bytes, batch.heads());
         Ok(outcomes)
     }
 
@@ -416,7 +418,7 @@ impl Writer {
         let _ = self.shared.stopped.set(reason);
     }
 
-    fn plan_index_work(&mut self, entries: usize, heads: &Checkpoint) {
+    fn plan_chores(&mut self, entries: usize, bytes: usize, heads: &Checkpoint) {
         if self.indexes.should_freeze() && self.indexes.freeze(watermark(heads, self.last_stream_id)) {
             self.work.is_pending = true;
         }
@@ -424,11 +426,12 @@ impl Writer {
             let rate = if self.indexes.is_late() { BLOCKS_PER_ENTRY_WHEN_LATE } else { BLOCKS_PER_ENTRY };
             self.work.blocks = (self.work.blocks + entries as f64 * rate).min(256.0);
         }
-        self.checkpoint_if_due();
+        self.checkpoint_if_due(bytes);
     }
 
-    fn checkpoint_if_due(&mut self) {
-        if self.changed_bytes >= CHECKPOINT_BYTES || self.wal_bytes >= CHECKPOINT_WAL_BYTES {
+    fn checkpoint_if_due(&mut self, bytes: usize) {
+        let worth_it = (bytes * CHECKPOINT_BATCHES).clamp(*CHECKPOINT_BYTES.start(), *CHECKPOINT_BYTES.end());
+        if self.changed_bytes >= worth_it || self.wal_bytes >= CHECKPOINT_WAL_BYTES {
             self.checkpoint_or_warn();
         }
     }
@@ -461,7 +464,7 @@ impl Writer {
                 self.indexes.committed();
                 self.changed_bytes += worked.blocks_written * 4096;
                 self.work.is_pending = !worked.idle;
-                self.checkpoint_if_due();
+                self.checkpoint_if_due(worked.blocks_written * 4096);
                 Ok(())
             }
             Err(error) => match self.roll_back(error) {
