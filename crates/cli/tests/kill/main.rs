@@ -12,8 +12,8 @@ mod server;
 mod workload;
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -30,6 +30,9 @@ use crate::workload::{Random, Writer};
 const KILLS: u64 = 30;
 /// Clients that append at once.
 const WRITERS: u64 = 8;
+/// What a follower was delivered so far: positions and ids.
+type Seen = Arc<Mutex<Vec<(u64, Uuid)>>>;
+
 /// How long a reader may take to see the end of the log.
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -98,8 +101,8 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
 }
 
 /// Follows the log across every kill and keeps what it was delivered, for ever.
-async fn follow(url: String) -> Arc<std::sync::Mutex<Vec<(u64, Uuid)>>> {
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+async fn follow(url: String) -> Seen {
+    let seen = Seen::default();
     let client = Client::connect(ClientConfig::new(url)).expect("a client");
     let mut deliveries = client.subscribe(Subscribe::default()).await.expect("a subscription");
     let keep = Arc::clone(&seen);
@@ -114,10 +117,7 @@ async fn follow(url: String) -> Arc<std::sync::Mutex<Vec<(u64, Uuid)>>> {
     seen
 }
 
-async fn take_until(
-    follower: tokio::task::JoinHandle<Arc<std::sync::Mutex<Vec<(u64, Uuid)>>>>,
-    events: usize,
-) -> Vec<(u64, Uuid)> {
+async fn take_until(follower: tokio::task::JoinHandle<Seen>, events: usize) -> Vec<(u64, Uuid)> {
     let seen = follower.await.expect("the follower");
     loop {
         let so_far = seen.lock().expect("no panic").clone();
