@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Less time than this is no time for another attempt.
+const SHORTEST_TRY: Duration = Duration::from_millis(10);
 /// The wait before the second attempt, about.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 
@@ -57,7 +59,8 @@ impl Deadline {
             return false;
         }
         tokio::time::sleep(wait).await;
-        true
+        // A try without the time to be answered only leaves a doubt.
+        self.left() >= SHORTEST_TRY
     }
 }
 

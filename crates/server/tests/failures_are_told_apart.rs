@@ -18,7 +18,8 @@ impl EventStore for Failing {
         match append.writes[0].stream.category() {
             "overloaded" => Err(AppendError::Overloaded { retry_after: Duration::from_millis(1500) }),
             "unknown" => Err(AppendError::Unknown { reason: "the connection was lost".to_owned() }),
-            "full" => Err(AppendError::Store(StoreError::new("the disk is full"))),
+            "full" => Err(AppendError::Store(StoreError::full("the disk is full"))),
+            "stopped" => Err(AppendError::Store(StoreError::new("the store takes no appends"))),
             "denied" => Err(AppendError::Denied { reason: "not here".to_owned() }),
             "panics" => panic!("on purpose"),
             "slow" => {
@@ -99,6 +100,7 @@ async fn an_append_that_failed_says_whether_to_send_it_again() {
         assert!(unknown.text().contains("send the same request again"));
     }
     assert_eq!(server.append("full-1", ONE, &[]).await.problem(507).0, "storage-full");
+    assert_eq!(server.append("stopped-1", ONE, &[]).await.problem(500).0, "storage");
     assert_eq!(server.append("denied-1", ONE, &[]).await.problem(403).0, "forbidden");
 }
 

@@ -170,7 +170,7 @@ mod tests {
             first_versions: versions.iter().map(|(stream, version)| ((*stream).to_owned(), *version)).collect(),
             duplicate: false,
         };
-        let operation = |events, invoked_at, outcome| Operation { events, invoked_at, outcome, tries: 1 };
+        let operation = |events, invoked_at, outcome| Operation { events, invoked_at, outcome, tries: 1, doubt: false };
         let operations = BTreeMap::from([
             (1, operation(vec![sent(1, "a")], 10, acknowledged(20, 1, 1, &[("a", 0)]))),
             (2, operation(vec![sent(2, "a"), sent(3, "b")], 30, acknowledged(40, 2, 3, &[("a", 1), ("b", 0)]))),

@@ -27,8 +27,10 @@ pub(crate) enum Phase {
     Invoke { events: Vec<SentEvent> },
     /// Acknowledged: positions, and the version of the first event of each stream.
     Ok { first_position: u64, last_position: u64, first_versions: Vec<(String, u64)>, duplicate: bool },
-    /// The server said that nothing was stored.
+    /// The server decided that it does not fit, so it is not stored: it would have known the ids.
     Fail,
+    /// This try was never considered: the server was away, or had too much to do.
+    NotConsidered,
     /// No answer, or one that says nobody knows.
     Info,
 }
@@ -72,6 +74,8 @@ pub(crate) struct Operation {
     pub(crate) outcome: Outcome,
     /// How often it was sent.
     pub(crate) tries: u32,
+    /// Whether a try got no answer.
+    pub(crate) doubt: bool,
 }
 
 /// The last word on an operation.
@@ -105,6 +109,7 @@ pub(crate) fn fold(lines: impl Iterator<Item = Line>) -> BTreeMap<u64, Operation
                     invoked_at: at,
                     outcome: Outcome::Unknown,
                     tries: 0,
+                    doubt: false,
                 });
                 operation.outcome = Outcome::Unknown;
                 operation.tries += 1;
@@ -116,8 +121,11 @@ pub(crate) fn fold(lines: impl Iterator<Item = Line>) -> BTreeMap<u64, Operation
                         Outcome::Acknowledged { at, first_position, last_position, first_versions, duplicate }
                     }
                     Phase::Fail => Outcome::Refused,
-                    Phase::Info | Phase::Invoke { .. } => Outcome::Unknown,
+                    // An earlier try without an answer may have stored it all the same.
+                    Phase::NotConsidered if !operation.doubt => Outcome::Refused,
+                    Phase::Info | Phase::NotConsidered | Phase::Invoke { .. } => Outcome::Unknown,
                 };
+                operation.doubt |= operation.outcome == Outcome::Unknown;
             }
         }
     }

@@ -142,7 +142,9 @@ impl Writer {
             Ok(AppendOutcome::Conflict(_)) => Phase::Fail,
             Ok(AppendOutcome::Refused(refusal)) => panic!("nothing was sent with other content: {refusal}"),
             Err(AppendError::Unknown { .. }) => Phase::Info,
-            Err(AppendError::Overloaded { .. } | AppendError::ShuttingDown | AppendError::Store(_)) => Phase::Fail,
+            Err(AppendError::Overloaded { .. } | AppendError::ShuttingDown | AppendError::Store(_)) => {
+                Phase::NotConsidered
+            }
             Err(error) => panic!("operation {op}: {error}"),
         };
         let is_known = phase != Phase::Info;
