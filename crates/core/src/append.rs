@@ -9,6 +9,7 @@ pub use check::{check_consumer_name, check_traceparent};
 use crate::event::{EventId, NewEvent};
 use crate::names::{EventType, StreamName, Tag, Tags};
 use crate::place::{Checkpoint, Partition, Place, Position, Version};
+use crate::store::{Epochs, ReadError};
 
 /// What a writer expects of a stream before its events are added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -104,6 +105,17 @@ pub struct Condition {
     pub query: Query,
     /// After where it must not be; `None` looks at the whole log.
     pub after: Option<Checkpoint>,
+}
+
+impl Condition {
+    /// The bytes it counts for in a bounded queue.
+    pub(crate) fn len(&self) -> usize {
+        let item = |item: &QueryItem| {
+            let types = item.types.iter().map(|event_type| event_type.as_str().len() + 32);
+            types.chain(item.tags.iter().map(|tag| tag.as_str().len() + 32)).sum::<usize>()
+        };
+        self.query.items.iter().map(item).sum::<usize>() + 64
+    }
 }
 
 /// The checkpoint of the consumer that made an append: both commit together, and it must advance.
@@ -231,15 +243,18 @@ impl Append {
         self.content.as_ref()
     }
 
-    /// Refuses a condition that looks after a place the log has not reached: it could never see what it asks for.
-    pub fn check_condition_is_not_past(&self, heads: &Checkpoint) -> Result<(), InvalidAppend> {
-        let head = Place { partition: self.partition, position: heads.position(self.partition) };
-        match self.condition().and_then(|condition| condition.after.as_ref()) {
-            Some(after) if after.position(head.partition) > head.position || after.epoch() > heads.epoch() => {
-                Err(InvalidAppend::new("condition.after", format!("`{after}` lies past the head, {head}")))
-            }
-            _ => Ok(()),
-        }
+    /// Refuses a condition that looks after a place this log never had: past the head, rewound, or of another store. It
+    /// could never see what it asks for.
+    ///
+    /// A consumer's checkpoint is not checked: it may be of another log, whose events the consumer turns into these.
+    pub fn check_condition(&self, epochs: &Epochs, heads: &Checkpoint) -> Result<(), InvalidAppend> {
+        let after = self.condition().and_then(|condition| condition.after.as_ref());
+        let problem = match epochs.resolve(after, heads) {
+            Ok(_) => return Ok(()),
+            Err(ReadError::Invalid { problem, .. }) => problem,
+            Err(error) => error.to_string(),
+        };
+        Err(InvalidAppend::new("condition.after", problem))
     }
 
     /// The request, to be sent on.

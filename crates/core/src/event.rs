@@ -179,6 +179,11 @@ impl NewEvent {
         self.data.len() + self.metadata.len()
     }
 
+    /// The bytes it counts for in a bounded queue: all of its texts, and what holds them together.
+    pub fn queued_len(&self) -> usize {
+        self.len() + self.event_type.as_str().len() + self.tags.len_bytes() + 192
+    }
+
     /// Whether it carries nothing at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -268,6 +273,6 @@ impl RecordedEvent {
 
     /// The bytes it counts for in bounded buffers.
     pub fn size(&self) -> usize {
-        self.data.len() + self.metadata.len() + self.stream.as_str().len() + 128
+        self.data.len() + self.metadata.len() + self.stream.as_str().len() + self.tags.len_bytes() + 128
     }
 }

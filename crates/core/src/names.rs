@@ -187,6 +187,11 @@ impl Tags {
         self.0.as_deref().unwrap_or(&[])
     }
 
+    /// The bytes they take in memory, about.
+    pub fn len_bytes(&self) -> usize {
+        self.as_slice().iter().map(|tag| tag.as_str().len() + 32).sum()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()

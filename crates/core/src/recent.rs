@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::event::RecordedEvent;
 use crate::place::{Checkpoint, Epoch, Partition, Position};
 
-/// How much of the log's end is kept in memory, for each partition.
+/// How much of the log's end is kept in memory, shared out evenly over the partitions.
 #[derive(Clone, Copy, Debug)]
 pub struct RecentLimits {
     /// Events at most.
@@ -44,6 +44,11 @@ impl Recent {
     /// A ring that is empty at `heads`.
     pub fn new(heads: &Checkpoint, limits: RecentLimits) -> Recent {
         let ring = |head| Mutex::new(Ring { head, events: VecDeque::new(), bytes: 0 });
+        let partitions = usize::from(heads.partitions());
+        let limits = RecentLimits {
+            events_max: (limits.events_max / partitions).max(limits.events_max.min(16)),
+            bytes_max: (limits.bytes_max / partitions).max(limits.bytes_max.min(16 << 10)),
+        };
         Recent {
             rings: heads.iter().map(|place| ring(place.position)).collect(),
             limits,

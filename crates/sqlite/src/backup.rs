@@ -44,7 +44,7 @@ pub(crate) fn backup(from: &Path, to: &Path) -> Result<u64> {
 
 fn partial_name(to: &Path) -> PathBuf {
     let mut name = to.as_os_str().to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
+    name.push(format!(".{}.partial", uuid::Uuid::new_v4()));
     PathBuf::from(name)
 }
 

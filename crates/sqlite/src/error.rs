@@ -2,7 +2,7 @@
 
 use pacioli_core::place::{Place, Position};
 use pacioli_core::store::{ReadError, StoreError};
-use pacioli_core::{Partition, StreamName};
+use pacioli_core::{InvalidAppend, Partition, StreamName};
 
 use crate::index::IndexError;
 
@@ -21,6 +21,9 @@ pub(crate) enum Error {
     /// What is stored about the store itself makes no sense.
     #[error("{0}")]
     Store(String),
+    /// A request that this log cannot answer.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAppend),
     /// A reader's error that travels through the pool.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -37,6 +40,11 @@ impl Error {
     /// Whether another tool holds the file's lock: the write did not begin.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+    }
+
+    /// Whether the file could not be read, written or synced.
+    pub(crate) fn is_io_failure(&self) -> bool {
+        matches!(self.code(), Some(rusqlite::ErrorCode::SystemIoFailure))
     }
 
     /// The SQLite error code, if SQLite it was.

@@ -1,16 +1,19 @@
 //! Fetches what the log holds that bears on a batch of appends, for `decide`.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use pacioli_core::decide::checkpoint_at;
 use pacioli_core::decide::{Facts, KnownKey};
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::PayloadChoice;
-use pacioli_core::{Append, Appended, Condition, Partition, RecordedEvent, StreamAppended, StreamName};
+use pacioli_core::{
+    Append, Appended, Condition, InvalidAppend, NewEvent, Partition, Payload, RecordedEvent, StreamAppended, StreamName,
+};
 
 use crate::error::{Error, Result, place, rowid};
 use crate::index::{IndexKind, IndexView};
@@ -22,6 +25,19 @@ use crate::streams::{self, HeadCache, NameHash, StreamHead};
 /// Postings of a condition collected at once.
 const POSTINGS_AT_ONCE: usize = 256;
 
+/// Events a condition may look at: it is checked on the one thread that writes, and everybody waits.
+const LOOKED_AT_MAX: usize = 65_536;
+
+fn too_wide() -> InvalidAppend {
+    InvalidAppend::new(
+        "condition",
+        format!(
+            "has to look at more than {LOOKED_AT_MAX} events that match it in part; give a later `after`, or a tag that \
+             only the events in question have"
+        ),
+    )
+}
+
 /// Where facts are fetched from: the writer's own connection, between its transactions.
 pub(crate) struct Fetch<'a> {
     pub(crate) conn: &'a Connection,
@@ -30,6 +46,7 @@ pub(crate) struct Fetch<'a> {
     pub(crate) names: NameHash,
     pub(crate) types: &'a Types,
     pub(crate) heads: &'a Checkpoint,
+    pub(crate) damaged: &'a HashSet<u128>,
     pub(crate) buffer: &'a mut Vec<u8>,
 }
 
@@ -52,7 +69,7 @@ impl Fetch<'_> {
                 }
                 for event in &write.events {
                     if let Some(rowid) = self.view.get(self.conn, IndexKind::Id, event.id.0.as_u128())? {
-                        facts.events.insert(event.id, self.event(rowid as i64)?);
+                        self.remember_known(&mut facts, event, rowid as i64)?;
                     }
                 }
             }
@@ -80,6 +97,11 @@ impl Fetch<'_> {
 
     fn head(&mut self, stream: &StreamName) -> Result<(u128, Option<StreamHead>)> {
         let name = self.names.of(stream);
+        if self.damaged.contains(&name) {
+            return Err(Error::Store(format!(
+                "stream `{stream}` has a damaged event, so its next version is not known; restore the store from a backup"
+            )));
+        }
         if let Some(head) = self.cache.get(name) {
             return Ok((name, Some(head)));
         }
@@ -88,6 +110,20 @@ impl Fetch<'_> {
             self.cache.put(name, head);
         }
         Ok((name, head))
+    }
+
+    /// Keeps a known event for the comparison. One that differs is kept without its data: a request of a few bytes must
+    /// not load a gigabyte of other events.
+    fn remember_known(&mut self, facts: &mut Facts, sent: &NewEvent, rowid: i64) -> Result<()> {
+        let known = self.event(rowid)?;
+        if sent.is_same_as(&known) {
+            facts.events.insert(sent.id, known);
+        } else if let Entry::Vacant(vacant) = facts.events.entry(sent.id) {
+            // Of the other kind than what was sent, so that it differs still.
+            let data = if sent.data.is_json() { Payload::Binary(Bytes::new()) } else { Payload::Json(Bytes::new()) };
+            vacant.insert(Arc::new(RecordedEvent { data, ..(*known).clone() }));
+        }
+        Ok(())
     }
 
     fn event(&mut self, rowid: i64) -> Result<Arc<RecordedEvent>> {
@@ -130,6 +166,7 @@ impl Fetch<'_> {
         let low = rowid(Place { partition, position: after }) + 1;
         let mut high = rowid(Place { partition, position: self.heads.position(partition) });
         let mut first = None;
+        let mut looked_at = 0;
         for item in &condition.query.items {
             let Plan::Follow(lists) = plan::for_item(self.view, &self.names, item, low, high) else {
                 return Err(Error::Store("an item of a condition names no type and no tag".to_owned()));
@@ -137,9 +174,12 @@ impl Fetch<'_> {
             let mut from = low;
             'lists: while from <= high {
                 let (rowids, complete_up_to) = lists.next(self.conn, self.view, from, high, POSTINGS_AT_ONCE)?;
+                looked_at += rowids.len();
+                if looked_at > LOOKED_AT_MAX {
+                    return Err(Error::Invalid(too_wide()));
+                }
                 for rowid in rowids {
-                    let event = self.event(rowid)?;
-                    if item.matches(&event.event_type, &event.tags) {
+                    if read::matches(self.conn, self.types, rowid, item)? {
                         // Another item matters only if it matches earlier.
                         first = Some(place(rowid));
                         high = rowid - 1;

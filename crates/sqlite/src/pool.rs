@@ -1,10 +1,10 @@
 //! A small pool of connections that only read, each used on a blocking thread.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Result};
 
@@ -18,13 +18,13 @@ const STATEMENTS_KEPT: usize = 64;
 pub(crate) struct ReadPool {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl ReadPool {
     /// A pool over this file; connections are opened when they are needed.
     pub(crate) fn new(path: PathBuf) -> ReadPool {
-        ReadPool { path, idle: Mutex::default(), permits: Semaphore::new(READERS_MAX) }
+        ReadPool { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
     }
 
     /// Takes a connection for the calling thread.
@@ -46,9 +46,9 @@ impl ReadPool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The right to use a connection.
-    pub(crate) async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
-        self.permits.acquire().await.map_err(|_| Error::Store("the store was closed".to_owned()))
+    /// The right to use a connection. It goes with the work: a caller that gives up does not end its read.
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Store("the store was closed".to_owned()))
     }
 }
 

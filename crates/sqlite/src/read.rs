@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use pacioli_core::place::{Partition, Place, Position};
 use pacioli_core::store::{Direction, ListStreams, PayloadChoice, ReadStream, StreamInfo, StreamPage, StreamsPage};
 use pacioli_core::subscription::{Scan, Scanned};
-use pacioli_core::{Limits, RecordedEvent, StreamName, Version};
+use pacioli_core::{Limits, QueryItem, RecordedEvent, StreamName, Version};
 
 use crate::error::{Error, Result, place, rowid, stream_not_found};
 use crate::index::{self, IndexKind, IndexView};
@@ -235,6 +235,7 @@ impl Reader<'_> {
     ) -> Result<()> {
         let hash = self.names.posting(IndexKind::Category, category);
         let mut low = after + 1;
+        let mut looked_at = 0;
         loop {
             let (from, to) = (plan::posting(hash, low), plan::posting(hash, i64::MAX));
             let ids = self.view.scan(
@@ -255,14 +256,26 @@ impl Reader<'_> {
             }
             let Some((last, _)) = ids.last().filter(|_| ids.len() == POSTINGS_AT_ONCE) else { return Ok(()) };
             low = *last as u64 as i64 + 1;
+            looked_at += ids.len();
+            if looked_at >= LOOKED_AT_MAX {
+                page.next = Some(low as u64 - 1);
+                return Ok(());
+            }
         }
     }
 
     fn list_all(&self, list: &ListStreams, after: i64, limit: usize, page: &mut StreamsPage) -> Result<()> {
         let mut statement = self.conn.prepare_cached(sql!("list_streams_after"))?;
         let mut rows = statement.query([after])?;
+        let mut looked_at = 0;
         while let Some(row) = rows.next()? {
-            if self.take_stream(list, row.get(0)?, row.get(1)?, limit, page)? {
+            let id = row.get(0)?;
+            if self.take_stream(list, id, row.get(1)?, limit, page)? {
+                break;
+            }
+            looked_at += 1;
+            if looked_at >= LOOKED_AT_MAX {
+                page.next = Some(id as u64);
                 break;
             }
         }
@@ -288,10 +301,12 @@ impl Reader<'_> {
             return Ok(true);
         }
         let (low, high) = streams::versions_of(id as u64);
-        // A stream whose first events are being committed at this moment has no version yet.
-        if let Some((key, _)) = self.view.last_in(self.conn, IndexKind::Stream, low, high)? {
-            page.streams.push(self.info(name, Version(key as u64)));
-        }
+        let Some((key, _)) = self.view.last_in(self.conn, IndexKind::Stream, low, high)? else {
+            // Its first events are being committed at this moment. The list ends before it: streams behind it may be
+            // complete already, and a cursor that passed it would never come back.
+            return Ok(true);
+        };
+        page.streams.push(self.info(name, Version(key as u64)));
         Ok(false)
     }
 }
@@ -308,6 +323,15 @@ pub(crate) fn event(
     let mut rows = statement.query([rowid])?;
     let row = rows.next()?.ok_or_else(|| missing(rowid))?;
     row::event(row, row::envelope(row, types)?, payload, buffer)
+}
+
+/// Whether an event matches an item of a condition. Only its envelope is read.
+pub(crate) fn matches(conn: &Connection, types: &Types, rowid: i64, item: &QueryItem) -> Result<bool> {
+    let mut statement = conn.prepare_cached(sql!("read_event"))?;
+    let mut rows = statement.query([rowid])?;
+    let row = rows.next()?.ok_or_else(|| missing(rowid))?;
+    let envelope = row::envelope(row, types)?;
+    Ok(item.matches(&envelope.event_type, &envelope.tags))
 }
 
 /// Reads where a consumer stands.

@@ -2,15 +2,16 @@
 //!
 //! The log is the truth. Indexes cover it up to a watermark; what lies behind is added to their tails again.
 
-use rusqlite::Connection;
-use rusqlite::params;
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
 
 use pacioli_core::place::{Checkpoint, Epoch, Place};
 use pacioli_core::store::PayloadChoice;
 use pacioli_core::{EventType, StreamName, Timestamp};
 
 use crate::error::{Error, Result, rowid};
-use crate::index::{IndexKind, Indexes};
+use crate::index::{IndexKind, IndexOptions, Indexes};
 use crate::read;
 use crate::row::{self, Types};
 use crate::streams::NameHash;
@@ -24,6 +25,8 @@ pub(crate) struct Recovered {
     pub(crate) indexes: Indexes,
     pub(crate) types: Types,
     pub(crate) last_stream_id: i64,
+    /// The names (hashed) of streams with a damaged event behind the watermark.
+    pub(crate) damaged: HashSet<u128>,
 }
 
 /// The heads of the log and when its newest event was recorded.
@@ -34,9 +37,14 @@ pub(crate) fn read_heads(conn: &Connection, partitions: u16) -> Result<(Checkpoi
 }
 
 /// Loads types and indexes, and adds what the indexes do not cover.
-pub(crate) fn recover(conn: &Connection, names: &NameHash, heads: &Checkpoint) -> Result<Recovered> {
+pub(crate) fn recover(
+    conn: &Connection,
+    names: &NameHash,
+    heads: &Checkpoint,
+    options: IndexOptions,
+) -> Result<Recovered> {
     let types = read_types(conn)?;
-    let (mut indexes, watermark) = Indexes::open(conn)?;
+    let (mut indexes, watermark) = Indexes::open_with(conn, options)?;
     let (covered, covered_stream) = match &watermark {
         Some(text) => parse_watermark(text, heads)?,
         None => (Checkpoint::start(heads.partitions(), heads.epoch()), 0),
@@ -44,6 +52,7 @@ pub(crate) fn recover(conn: &Connection, names: &NameHash, heads: &Checkpoint) -
     let mut entries = Vec::with_capacity(ENTRIES_AT_ONCE + 64);
     add_streams(conn, names, covered_stream, &mut indexes, &mut entries)?;
     let mut buffer = Vec::new();
+    let mut damaged = HashSet::new();
     for head in heads.iter() {
         let at = |position| rowid(Place { partition: head.partition, position });
         let (low, high) = (at(covered.position(head.partition)), at(head.position));
@@ -51,16 +60,15 @@ pub(crate) fn recover(conn: &Connection, names: &NameHash, heads: &Checkpoint) -
         let mut rows = statement.query(params![low, high])?;
         while let Some(row) = rows.next()? {
             let decoded = row::envelope(row, &types)
-                .and_then(|envelope| row::decode(row, envelope, PayloadChoice::None, &mut buffer));
-            // A damaged event keeps no other from being served. Whoever reads it is told; the operator is told now.
+                .and_then(|envelope| row::event(row, envelope, PayloadChoice::None, &mut buffer));
             match decoded {
-                Ok((event, is_sound)) => {
-                    if !is_sound {
-                        tracing::error!(place = %event.place(), "an event does not match its hash");
-                    }
-                    event_entries(names, &event, row::stream_id(row)?, &mut entries);
+                Ok(event) => event_entries(names, &event, row::stream_id(row)?, &mut entries),
+                // A damaged event keeps no other from being served. What it says is not indexed, whoever reads it is told,
+                // and its stream takes no appends: its next version is not known.
+                Err(Error::Damaged { place, problem }) => {
+                    tracing::error!(%place, %problem, "an event is damaged; its stream takes no appends");
+                    damaged.extend(row::stream_names(row, conn)?.iter().map(|stream| names.of(stream)));
                 }
-                Err(error @ Error::Damaged { .. }) => tracing::error!(%error, "an event cannot be read"),
                 Err(error) => return Err(error),
             }
             flush_if(entries.len() >= ENTRIES_AT_ONCE, &mut indexes, &mut entries);
@@ -75,7 +83,7 @@ pub(crate) fn recover(conn: &Connection, names: &NameHash, heads: &Checkpoint) -
     }
     flush_if(true, &mut indexes, &mut entries);
     let last_stream_id = conn.query_row(sql!("last_stream_id"), [], |row| row.get(0))?;
-    Ok(Recovered { indexes, types, last_stream_id })
+    Ok(Recovered { indexes, types, last_stream_id, damaged })
 }
 
 fn flush_if(due: bool, indexes: &mut Indexes, entries: &mut Vec<(IndexKind, u128, u64)>) {

@@ -141,6 +141,14 @@ pub(crate) fn stream_id(row: &Row<'_>) -> Result<i64> {
     Ok(row.get(1)?)
 }
 
+/// The streams a damaged row may belong to: the one it names, and the one its id stands for.
+pub(crate) fn stream_names(row: &Row<'_>, conn: &rusqlite::Connection) -> Result<Vec<StreamName>> {
+    let named = row.get::<_, String>(9).ok();
+    let mut statement = conn.prepare_cached(sql!("read_stream_name"))?;
+    let by_id = row.get::<_, i64>(1).ok().and_then(|id| statement.query_row([id], |row| row.get::<_, String>(0)).ok());
+    Ok(named.into_iter().chain(by_id).map(StreamName::from_storage).collect())
+}
+
 /// Reads and verifies the rest of an event.
 pub(crate) fn event(
     row: &Row<'_>,
@@ -148,20 +156,6 @@ pub(crate) fn event(
     payload: PayloadChoice,
     buffer: &mut Vec<u8>,
 ) -> Result<Arc<RecordedEvent>> {
-    let rowid = envelope.rowid;
-    match decode(row, envelope, payload, buffer)? {
-        (event, true) => Ok(event),
-        (_, false) => Err(damaged(rowid, "its content does not match its hash")),
-    }
-}
-
-/// Reads the rest of an event, and whether it matches its hash.
-pub(crate) fn decode(
-    row: &Row<'_>,
-    envelope: Envelope,
-    payload: PayloadChoice,
-    buffer: &mut Vec<u8>,
-) -> Result<(Arc<RecordedEvent>, bool)> {
     let Envelope { rowid, stream, event_type, tags } = envelope;
     let version: i64 = row.get(2)?;
     let schema_version: u32 = row.get(4)?;
@@ -188,12 +182,15 @@ pub(crate) fn decode(
         metadata,
         (is_json, data),
     );
+    if hash != stored_hash as u64 {
+        return Err(damaged(rowid, "its content does not match its hash"));
+    }
     let bytes = match payload {
         PayloadChoice::All => Bytes::copy_from_slice(data),
         PayloadChoice::None => Bytes::new(),
     };
     let place = place(rowid);
-    let event = RecordedEvent {
+    Ok(Arc::new(RecordedEvent {
         partition: place.partition,
         position: place.position,
         stream,
@@ -206,8 +203,7 @@ pub(crate) fn decode(
         tags,
         occurred_at: occurred_at.map(Timestamp::from_micros),
         recorded_at: Timestamp::from_micros(recorded_at),
-    };
-    Ok((Arc::new(event), hash == stored_hash as u64))
+    }))
 }
 
 /// The hash of a row's whole content. Parts of variable length are preceded by it, so no two contents share an encoding.

@@ -113,6 +113,9 @@ pub(crate) fn read_epochs(conn: &Connection) -> Result<Epochs> {
     Ok(Epochs::new(began))
 }
 
+/// 2026-01-01T00:00:00Z: epochs of restored stores are counted in seconds from here.
+const EPOCHS_SINCE_MICROS: i64 = 1_767_225_600_000_000;
+
 /// What marks a copy made by a backup until it is opened as a store.
 pub(crate) const UNOPENED_BACKUP: &str = "unopened_backup";
 
@@ -121,7 +124,9 @@ pub(crate) fn begin_epoch_of_backup(conn: &Connection, heads: &Checkpoint, now: 
     if read_meta::<i64>(conn, UNOPENED_BACKUP)?.unwrap_or(0) == 0 {
         return Ok(());
     }
-    let next = read_epochs(conn)?.current().0 + 1;
+    // The seconds keep a second restoration of the same copy from beginning the same epoch with another history.
+    let seconds = now.as_micros().saturating_sub(EPOCHS_SINCE_MICROS) / 1_000_000;
+    let next = (read_epochs(conn)?.current().0 + 1).max(u32::try_from(seconds).unwrap_or(0));
     conn.execute_batch(sql!("begin_write"))?;
     conn.prepare_cached(sql!("insert_epoch"))?.execute(params![
         next,

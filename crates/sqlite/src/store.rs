@@ -1,5 +1,6 @@
 //! The doors of the embedded store.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -23,7 +24,7 @@ use pacioli_core::{Checkpoint, Limits, StreamName};
 use crate::backup::backup;
 use crate::directory::DataDirectory;
 use crate::error::{Error, Result};
-use crate::index::IndexViews;
+use crate::index::{IndexOptions, IndexViews};
 use crate::pool::{self, ReadPool};
 use crate::read::{self, Reader};
 use crate::recovery::{self, Recovered};
@@ -45,6 +46,9 @@ pub struct SqliteOptions {
     pub recent: RecentLimits,
     /// How many streams' versions are kept in memory, 32 bytes each.
     pub cached_streams: usize,
+    /// How many index entries of a kind are gathered in memory before they are written as a sorted run: more take memory
+    /// and time at start, fewer make more runs to merge.
+    pub index_tail_entries: usize,
     /// The most bytes the log's file may grow to; appends beyond are refused as on a full disk. `None` has no bound.
     pub file_bytes_max: Option<u64>,
     /// Where time comes from.
@@ -59,6 +63,7 @@ impl Default for SqliteOptions {
             group_commit: GroupCommitLimits::default(),
             recent: RecentLimits::default(),
             cached_streams: 1 << 21,
+            index_tail_entries: IndexOptions::default().freeze_at_entries,
             file_bytes_max: None,
             clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
@@ -114,7 +119,9 @@ pub(crate) struct Shared {
     /// Why nothing is written any more, once that is so.
     pub(crate) stopped: OnceLock<String>,
     views: IndexViews,
-    epochs: Epochs,
+    pub(crate) epochs: Epochs,
+    /// The names (hashed) of streams with an event that cannot be relied on: their next version is not known.
+    pub(crate) damaged: HashSet<u128>,
     limits: Limits,
     partitions: u16,
     log: PathBuf,
@@ -177,7 +184,12 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
     schema::begin_epoch_of_backup(&conn, &heads, options.clock.now())?;
     let epochs = schema::read_epochs(&conn)?;
     let heads = heads.in_epoch(epochs.current());
-    let Recovered { indexes, types, last_stream_id } = recovery::recover(&conn, &names, &heads)?;
+    let Recovered { indexes, types, last_stream_id, damaged } = recovery::recover(
+        &conn,
+        &names,
+        &heads,
+        IndexOptions { freeze_at_entries: options.index_tail_entries.max(1) },
+    )?;
     let shared = Arc::new(Shared {
         queue: GroupCommit::new(options.group_commit),
         recent: Recent::new(&heads, options.recent),
@@ -188,6 +200,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         pool: ReadPool::new(log.clone()),
         stopped: OnceLock::new(),
         epochs,
+        damaged,
         limits: options.limits,
         partitions: settings.partitions,
         log,
@@ -207,9 +220,10 @@ async fn read_shared<T: Send + 'static>(
     shared: &Arc<Shared>,
     read: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let _permit = shared.pool.permit().await?;
+    let permit = shared.pool.permit().await?;
     let shared = Arc::clone(shared);
     let reading = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         // The view first, then any transaction: see `index::IndexView`.
         let view = shared.views.view();
         let conn = shared.pool.take()?;

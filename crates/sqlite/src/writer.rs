@@ -3,6 +3,9 @@
 //! The life of a batch: take what waits, fetch the facts, let `decide` decide, write rows and a slice of index work in
 //! one transaction, COMMIT (synced), add to the index tails, publish to followers, answer each append by itself.
 
+mod chores;
+mod leases;
+
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -12,7 +15,7 @@ use tokio::sync::oneshot;
 
 use pacioli_core::decide::{Batch, Facts};
 use pacioli_core::group_commit::{Pending, Taken};
-use pacioli_core::lease::{self, Lease, LeaseOutcome};
+use pacioli_core::lease::{Lease, LeaseOutcome};
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::{AppendError, StoreError};
 use pacioli_core::{Append, AppendOutcome, EventType, RecordedEvent, StreamName, Timestamp};
@@ -25,27 +28,10 @@ use crate::read;
 use crate::row;
 use crate::store::Shared;
 use crate::streams::{HeadCache, NameHash, StreamHead};
+use chores::IndexWork;
 
 /// How long the writer sleeps with nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Blocks of index work in a transaction of its own, when nobody waits.
-const BLOCKS_WHEN_IDLE: usize = 32;
-/// Index blocks to write for each entry added: an entry is written once by a flush and a few times by merges, 256 to a
-/// block, and a little more so that work once begun ends.
-const BLOCKS_PER_ENTRY: f64 = 4.0 / 256.0;
-/// As above, while the flush of a full tail is late.
-const BLOCKS_PER_ENTRY_WHEN_LATE: f64 = 16.0 / 256.0;
-/// The write-ahead log is moved into the database once about so many bytes changed. A move stalls the appends that come
-/// meanwhile, so it is a small one while few come, and one that is worth its two syncs while many do.
-const CHECKPOINT_BYTES: std::ops::RangeInclusive<usize> = (256 << 10)..=(2 << 20);
-/// It is worth them at so many times what the last batch changed.
-const CHECKPOINT_BATCHES: usize = 8;
-/// And it is due once the write-ahead log has about this size: small commits fill it with the same page again and again.
-const CHECKPOINT_WAL_BYTES: usize = 16 << 20;
-/// Beyond this size the write-ahead log waits for its readers and begins anew.
-const RESTART_PAGES: i64 = (64 << 20) / 4096;
-/// How long it waits for them.
-const RESTART_PATIENCE: Duration = Duration::from_millis(20);
 /// How long the writer waits for another tool that has locked the file.
 pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 /// What a row takes in the write-ahead log beyond its payload, roughly.
@@ -74,13 +60,6 @@ pub(crate) struct Writer {
     changed_bytes: usize,
     wal_bytes: usize,
     buffer: Vec<u8>,
-}
-
-/// How much index work is due.
-#[derive(Default)]
-struct IndexWork {
-    is_pending: bool,
-    blocks: f64,
 }
 
 /// Why a batch was not written.
@@ -133,7 +112,7 @@ impl Writer {
             commands,
             last_stream_id,
             last_recorded_at,
-            work: IndexWork { is_pending: true, blocks: 0.0 },
+            work: IndexWork { is_pending: true, ..IndexWork::default() },
             changed_bytes: 0,
             wal_bytes: 0,
             buffer: Vec::new(),
@@ -174,7 +153,7 @@ impl Writer {
         let mut answers = Vec::with_capacity(pending.len());
         let mut appends = Vec::with_capacity(pending.len());
         for Pending { append, answer } in pending {
-            match append.check_condition_is_not_past(&heads) {
+            match append.check_condition(&self.shared.epochs, &heads) {
                 Ok(()) => {
                     appends.push(append);
                     answers.push(answer);
@@ -186,6 +165,12 @@ impl Writer {
         }
         let (facts, touched) = match self.fetch(&appends, &heads) {
             Ok(fetched) => fetched,
+            Err(Error::Invalid(invalid)) if appends.len() == 1 => {
+                for answer in answers {
+                    let _ = answer.send(Err(invalid.clone().into()));
+                }
+                return;
+            }
             Err(error) if appends.len() == 1 => return self.answer_failure(Failure::NotStored(error), answers),
             Err(_) => {
                 // Something one of them asks for is damaged. That is its trouble and not the others'.
@@ -241,6 +226,7 @@ impl Writer {
             names: shared.names,
             types: &shared.types,
             heads,
+            damaged: &shared.damaged,
             buffer: &mut self.buffer,
         };
         fetch.facts(appends.iter())
@@ -264,18 +250,8 @@ impl Writer {
         }
 
         // 2. Write it, with a slice of index work, in one transaction.
-        self.conn.prepare_cached(sql!("begin_write"))?.execute([])?;
-        let written = self.write_rows(&batch, &mut touched).and_then(|written| {
-            let blocks = self.work.blocks as usize;
-            if self.work.is_pending && blocks > 0 {
-                let worked = self.indexes.work(&self.conn, blocks)?;
-                self.work.blocks -= blocks as f64;
-                self.work.is_pending = !worked.idle;
-                self.changed_bytes += worked.blocks_written * 4096 + worked.rows_deleted * 1024;
-            }
-            Ok(written)
-        });
-        let written = match written {
+        self.begin_with_index_work()?;
+        let written = match self.write_rows(&batch, &mut touched) {
             Ok(written) => written,
             Err(error) => return Err(self.roll_back(error)),
         };
@@ -396,11 +372,6 @@ impl Writer {
         self.end_transaction(error)
     }
 
-    fn forget_index_work(&mut self) {
-        self.indexes.rolled_back();
-        self.work.is_pending = true;
-    }
-
     /// Rolls back what is still open. If even that fails, the state of the connection is unknown.
     fn end_transaction(&mut self, error: Error) -> Failure {
         if self.conn.is_autocommit() {
@@ -418,134 +389,14 @@ impl Writer {
         let _ = self.shared.stopped.set(reason);
     }
 
-    fn plan_chores(&mut self, entries: usize, bytes: usize, heads: &Checkpoint) {
-        if self.indexes.should_freeze() && self.indexes.freeze(watermark(heads, self.last_stream_id)) {
-            self.work.is_pending = true;
+    /// A sync that failed once leaves the file in doubt, whatever was being written.
+    fn stop_if_in_doubt(&self, error: &Error) {
+        if error.is_io_failure() {
+            tracing::error!(%error, "a write failed below SQLite; the store takes no more appends until it is opened again");
+            self.stop(format!(
+                "the store stopped taking appends after a failed write ({error}): check the disk, then restart"
+            ));
         }
-        if self.work.is_pending {
-            let rate = if self.indexes.is_late() { BLOCKS_PER_ENTRY_WHEN_LATE } else { BLOCKS_PER_ENTRY };
-            self.work.blocks = (self.work.blocks + entries as f64 * rate).min(256.0);
-        }
-        self.checkpoint_if_due(bytes);
-    }
-
-    fn checkpoint_if_due(&mut self, bytes: usize) {
-        let worth_it = (bytes * CHECKPOINT_BATCHES).clamp(*CHECKPOINT_BYTES.start(), *CHECKPOINT_BYTES.end());
-        if self.changed_bytes >= worth_it || self.wal_bytes >= CHECKPOINT_WAL_BYTES {
-            self.checkpoint_or_warn();
-        }
-    }
-
-    /// Nobody waits: do index work in a transaction of its own, or empty the write-ahead log.
-    fn rest(&mut self) {
-        if self.shared.stopped.get().is_some() {
-            return;
-        }
-        if self.work.is_pending {
-            if let Err(error) = self.work_alone() {
-                // What was not done now is done later: the log is the truth and the indexes follow it.
-                tracing::warn!(error = %error, "index work was put off");
-                self.work.is_pending = false;
-            }
-        } else if self.changed_bytes > 0 {
-            self.checkpoint_or_warn();
-        }
-    }
-
-    fn work_alone(&mut self) -> Result<()> {
-        self.conn.execute_batch(sql!("begin_write"))?;
-        let worked = self.indexes.work(&self.conn, BLOCKS_WHEN_IDLE).map_err(Error::from);
-        let committed = worked.and_then(|worked| {
-            self.conn.execute_batch(sql!("commit"))?;
-            Ok(worked)
-        });
-        match committed {
-            Ok(worked) => {
-                self.indexes.committed();
-                self.changed_bytes += worked.blocks_written * 4096;
-                self.work.is_pending = !worked.idle;
-                self.checkpoint_if_due(worked.blocks_written * 4096);
-                Ok(())
-            }
-            Err(error) => match self.roll_back(error) {
-                Failure::NotStored(error) => Err(error),
-                Failure::Unknown(error) => {
-                    self.stop(format!("the store stopped taking appends after a failed write ({error}): restart"));
-                    Err(error)
-                }
-            },
-        }
-    }
-
-    fn checkpoint_or_warn(&mut self) {
-        if let Err(error) = self.checkpoint(sql!("checkpoint_wal")) {
-            tracing::warn!(error = %error, "the write-ahead log could not be moved into the database; it will be tried again");
-        }
-    }
-
-    fn checkpoint(&mut self, statement: &str) -> Result<()> {
-        (self.changed_bytes, self.wal_bytes) = (0, 0);
-        let pages: i64 = self.conn.query_row(statement, [], |row| row.get(1))?;
-        if pages > RESTART_PAGES {
-            // Readers keep it from beginning anew; wait for them a moment, they are all short.
-            self.conn.busy_timeout(RESTART_PATIENCE)?;
-            let restarted = self.conn.query_row(sql!("restart_wal"), [], |row| row.get::<_, i64>(0));
-            self.conn.busy_timeout(BUSY_PATIENCE)?;
-            restarted?;
-        }
-        Ok(())
-    }
-
-    fn execute(&mut self, command: Command) {
-        let now = self.shared.clock.now();
-        let stopped = self.shared.stopped.get().map(|reason| Error::Store(reason.clone()));
-        match command {
-            Command::AcquireLease { name, owner, time_to_live, answer } => {
-                let outcome = stopped.map_or_else(|| self.acquire_lease(&name, &owner, time_to_live, now), Err);
-                let _ = answer.send(outcome);
-            }
-            Command::ReleaseLease { lease, answer } => {
-                let outcome = stopped.map_or_else(|| self.release_lease(&lease, now), Err);
-                let _ = answer.send(outcome);
-            }
-        }
-    }
-
-    fn acquire_lease(&mut self, name: &str, owner: &str, ttl: Duration, now: Timestamp) -> Result<LeaseOutcome> {
-        let current = self.read_lease(name)?;
-        let outcome = lease::decide(current.as_ref(), name, owner, ttl, now);
-        if let LeaseOutcome::Held(lease) = &outcome {
-            self.write_lease(lease)?;
-        }
-        Ok(outcome)
-    }
-
-    fn release_lease(&mut self, given_back: &Lease, now: Timestamp) -> Result<bool> {
-        let Some(mut held) = self.read_lease(&given_back.name)? else { return Ok(false) };
-        let released = lease::release(&mut held, given_back, now);
-        if released {
-            self.write_lease(&held)?;
-        }
-        Ok(released)
-    }
-
-    fn read_lease(&self, name: &str) -> Result<Option<Lease>> {
-        let mut statement = self.conn.prepare_cached(sql!("read_lease"))?;
-        let mut rows = statement.query([name])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let (owner, token, expires_at): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Some(Lease {
-            name: name.to_owned(),
-            owner,
-            token: token as u64,
-            expires_at: Timestamp::from_micros(expires_at),
-        }))
-    }
-
-    fn write_lease(&self, lease: &Lease) -> Result<()> {
-        let mut statement = self.conn.prepare_cached(sql!("write_lease"))?;
-        statement.execute(params![lease.name, lease.owner, lease.token as i64, lease.expires_at.as_micros()])?;
-        Ok(())
     }
 }
 

@@ -15,6 +15,8 @@ type Opened = (Weak<dyn EventStore>, PathBuf);
 /// Stores in directories of their own, which live as long as the subject.
 #[derive(Default)]
 struct Embedded {
+    /// Entries that fill an index tail; 0 leaves it as it is. Few make runs and merges out of every check.
+    index_tail_entries: usize,
     directories: Mutex<Vec<TempDir>>,
     /// Where each store lies, by its address; the weak handle keeps that address from being used again.
     paths: Mutex<HashMap<usize, Opened>>,
@@ -22,7 +24,10 @@ struct Embedded {
 
 impl Embedded {
     fn open(&self, path: PathBuf, partitions: Option<u16>) -> Arc<dyn EventStore> {
-        let options = SqliteOptions { partitions, ..SqliteOptions::default() };
+        let mut options = SqliteOptions { partitions, ..SqliteOptions::default() };
+        if self.index_tail_entries > 0 {
+            options.index_tail_entries = self.index_tail_entries;
+        }
         let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&path, options).expect("the store opens"));
         self.paths.lock().expect("no panic").insert(address(&store), (Arc::downgrade(&store), path));
         store
@@ -54,3 +59,10 @@ impl Subject for Embedded {
 }
 
 pacioli_core::conformance_tests!(Embedded::default());
+
+/// The same with index tails of a few entries, so that flushes and merges happen all the time.
+mod with_tiny_tails {
+    use super::Embedded;
+
+    pacioli_core::conformance_tests!(Embedded { index_tail_entries: 5, ..Embedded::default() });
+}

@@ -1,9 +1,10 @@
 //! A damaged row is told by name, and nothing is repaired or skipped. The log refuses to be changed.
 
-use pacioli_core::{EventStore, Filter, ReadError, ReadLog};
+use pacioli_core::{Append, AppendError, EventStore, ExpectedVersion, Filter, ReadError, ReadLog};
+use pacioli_sqlite::{SqliteOptions, SqliteStore};
 use rusqlite::Connection;
 
-use crate::support::{append, event, fill, open, whole_log};
+use crate::support::{append, event, fill, open, stream, whole_log};
 
 fn read_all() -> ReadLog {
     ReadLog { after: None, filter: Filter::default(), limit: 100, payload: Default::default() }
@@ -44,7 +45,10 @@ async fn every_damaged_column_is_noticed() {
         // So it does after a restart, for which the damaged row is no obstacle.
         drop(store);
         let store = open(directory.path());
-        assert_eq!(append(&store, "a-2", vec![event(10, "First")]).await.first_position.0, 5, "{change}");
+        assert_eq!(append(&store, "a-3", vec![event(10, "First")]).await.first_position.0, 5, "{change}");
+        // Only its stream takes no appends, because nobody knows its next version.
+        let next = Append::to(stream("a-1"), ExpectedVersion::Any, vec![event(11, "First")]);
+        assert!(matches!(store.append(next).await, Err(AppendError::Store(_))), "{change}");
         assert!(matches!(store.read_log(read_all()).await, Err(ReadError::Damaged { .. })), "{change}");
     }
 }
@@ -94,4 +98,23 @@ async fn a_damaged_index_block_is_an_error_and_no_wrong_answer() {
     assert!(told.contains("run"), "{told}");
     // The log itself is whole.
     assert_eq!(whole_log(&store, Filter::default()).await.len(), 60_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_go_on_when_a_merge_meets_a_damaged_block() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tiny = || SqliteOptions { index_tail_entries: 100, ..SqliteOptions::default() };
+    let store = SqliteStore::open(directory.path(), tiny()).expect("the store opens");
+    // Ten runs of a level wait to be sixteen.
+    fill(&store, 1, 1_000, 20).await;
+    drop(store);
+    let conn = Connection::open(directory.path().join("log.db")).expect("a connection");
+    let blocks = conn.execute("UPDATE index_blocks SET entries = zeroblob(length(entries))", []).expect("damage");
+    assert!(blocks > 0, "no run was written");
+    drop(conn);
+    let store = SqliteStore::open(directory.path(), tiny()).expect("the store opens");
+    for id in 10_000..13_000 {
+        append(&store, &format!("new-{}", id % 7), vec![event(id, "Happened")]).await;
+    }
+    assert_eq!(whole_log(&store, Filter::default()).await.len(), 4_000);
 }

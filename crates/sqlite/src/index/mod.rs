@@ -222,6 +222,11 @@ impl Indexes {
         true
     }
 
+    /// Whether a flush or a merge is under way. Retired runs that a view holds do not count.
+    pub fn has_work(&self) -> bool {
+        self.flush.is_some() || !self.merges.is_empty()
+    }
+
     /// Does one slice inside the caller's transaction: writes up to `max_blocks` blocks, of the flush first, then of
     /// a merge, and deletes some rows of retired runs. Every call must be followed by [`Self::committed`] or
     /// [`Self::rolled_back`] before the next transaction; several calls may share one.
