@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::client::{Event, stream, tagged};
+use super::client::{Event, duplicate, stream, tagged};
 use super::trial::Trial;
 use crate::append::{Append, ExpectedVersion};
 use crate::event::{Metadata, NewEvent, Payload, RecordedEvent, Timestamp};
@@ -37,6 +37,18 @@ fn compare(way: &str, name: &StreamName, sent: &NewEvent, got: &Event) {
     assert!(got.data == expected.data, "{way}: expected the data byte for byte");
     let bare = |event: &RecordedEvent| RecordedEvent { data: Payload::Json(Bytes::new()), ..event.clone() };
     assert_eq!(bare(got), bare(&expected), "{way}: expected every field as it was sent");
+}
+
+pub(super) async fn blanks_around_headers_mean_nothing(trial: &Trial<'_>) {
+    let mut event = trial.event("MoneyDeposited");
+    event.metadata.headers = Some("\n {\"a\" : 1}\t ".into());
+    let request = Append::to(stream("account-1"), ExpectedVersion::Any, vec![event]);
+    trial.accepted(request.clone()).await;
+    duplicate(trial.append(request).await);
+    for event in trial.log().await {
+        let headers = event.metadata.headers.as_deref();
+        assert_eq!(headers, Some(&b"{\"a\" : 1}"[..]), "expected the headers but for outer blanks");
+    }
 }
 
 pub(super) async fn every_field_comes_back_as_it_was_sent(trial: &Trial<'_>) {

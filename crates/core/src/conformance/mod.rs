@@ -255,6 +255,7 @@ macro_rules! __for_each_conformance_check {
                 a_retry_of_several_streams_is_recognised,
                 readers_never_see_half;
             content:
+                blanks_around_headers_mean_nothing,
                 every_field_comes_back_as_it_was_sent,
                 names_keep_their_unicode,
                 the_largest_event_comes_back,
