@@ -243,18 +243,20 @@ impl Append {
         self.content.as_ref()
     }
 
-    /// Refuses a condition that looks after a place this log never had: past the head, rewound, or of another store. It
-    /// could never see what it asks for.
-    ///
-    /// A consumer's checkpoint is not checked: it may be of another log, whose events the consumer turns into these.
-    pub fn check_condition(&self, epochs: &Epochs, heads: &Checkpoint) -> Result<(), InvalidAppend> {
-        let after = self.condition().and_then(|condition| condition.after.as_ref());
-        let problem = match epochs.resolve(after, heads) {
-            Ok(_) => return Ok(()),
-            Err(ReadError::Invalid { problem, .. }) => problem,
-            Err(error) => error.to_string(),
-        };
-        Err(InvalidAppend::new("condition.after", problem))
+    /// Refuses checkpoints that this log never had: past the head, rewound, or of another store. A condition after one
+    /// could never see what it asks for, and a consumer that stood at one could never advance.
+    pub fn check_checkpoints(&self, epochs: &Epochs, heads: &Checkpoint) -> Result<(), InvalidAppend> {
+        let condition = self.condition().and_then(|condition| condition.after.as_ref());
+        let tracking = self.tracking().map(|tracking| &tracking.checkpoint);
+        for (field, checkpoint) in [("condition.after", condition), ("tracking.checkpoint", tracking)] {
+            let problem = match epochs.resolve(checkpoint, heads) {
+                Ok(_) => continue,
+                Err(ReadError::Invalid { problem, .. }) => problem,
+                Err(error) => error.to_string(),
+            };
+            return Err(InvalidAppend::new(field, problem));
+        }
+        Ok(())
     }
 
     /// The request, to be sent on.

@@ -197,7 +197,13 @@ impl NewEvent {
             && self.data == recorded.data
             && self.metadata == recorded.metadata
             && self.tags == recorded.tags
-            && self.occurred_at == recorded.occurred_at
+            && (self.occurred_at == recorded.occurred_at || self.says_when_it_was_recorded(recorded))
+    }
+
+    /// Whether this event names as its business time what the log says of one that had none. An export has one time for
+    /// both, and reading it back must not make another event of it.
+    fn says_when_it_was_recorded(&self, recorded: &RecordedEvent) -> bool {
+        recorded.occurred_at.is_none() && self.occurred_at == Some(recorded.recorded_at)
     }
 
     /// The event as the log holds it.

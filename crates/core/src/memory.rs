@@ -135,7 +135,7 @@ impl EventStore for MemoryStore {
         let mut log = shared.log();
         let heads = log.heads();
         let append = request.check(&shared.limits, now, heads.partitions())?;
-        append.check_condition(&shared.epochs(), &heads)?;
+        append.check_checkpoints(&shared.epochs(), &heads)?;
         let recorded_at = now.max(log.last_recorded_at);
         let mut batch = Batch::new(log.facts(&append), heads, recorded_at);
         let outcome = batch.decide(append);

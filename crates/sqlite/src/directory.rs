@@ -19,7 +19,7 @@ impl DataDirectory {
         let failed = |what: &str, error: std::io::Error| {
             StoreError::new(format!("cannot {what} the data directory {}: {error}", path.display()))
         };
-        fs::create_dir_all(path).map_err(|error| failed("make", error))?;
+        make_private(path).map_err(|error| failed("make", error))?;
         let lock_path = path.join("pacioli.lock");
         let mut lock = OpenOptions::new()
             .create(true)
@@ -51,6 +51,15 @@ impl DataDirectory {
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         sync_directory(&self.path)
     }
+}
+
+/// Makes the directory for this user alone, where it does not exist: events are nobody else's business.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// Makes the names in a directory durable.

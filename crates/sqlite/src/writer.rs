@@ -153,7 +153,7 @@ impl Writer {
         let mut answers = Vec::with_capacity(pending.len());
         let mut appends = Vec::with_capacity(pending.len());
         for Pending { append, answer } in pending {
-            match append.check_condition(&self.shared.epochs, &heads) {
+            match append.check_checkpoints(&self.shared.epochs, &heads) {
                 Ok(()) => {
                     appends.push(append);
                     answers.push(answer);

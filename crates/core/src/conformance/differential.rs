@@ -11,7 +11,7 @@ use crate::append::{Append, AppendRequest, ExpectedVersion};
 use crate::clock::SystemClock;
 use crate::event::{EventId, NewEvent, RecordedEvent, Timestamp};
 use crate::memory::MemoryStore;
-use crate::place::{Checkpoint, Epoch, Position, Version};
+use crate::place::{Checkpoint, Position, Version};
 use crate::store::{AppendError, Direction, Filter, PayloadChoice, ReadStream};
 
 const TAGS: [&str; 4] = ["a:1", "a:2", "b:1", "b:2"];
@@ -114,8 +114,7 @@ impl Walk {
             request = request.unless(query(items), after);
         }
         if self.random.percent(15) {
-            let at = self.random.below(40) as u64;
-            let checkpoint = Checkpoint::new((0..self.subject.partitions).map(|_| Position(at)), Epoch::FIRST);
+            let checkpoint = self.somewhere().await;
             request = request.tracking(format!("consumer {}", self.random.below(2)), checkpoint);
         }
         request

@@ -289,6 +289,7 @@ macro_rules! __for_each_conformance_check {
                 a_limit_can_be_reached;
             tracking:
                 a_checkpoint_commits_with_its_append,
+                a_checkpoint_past_the_head_is_refused,
                 a_checkpoint_that_would_not_advance_is_refused,
                 a_conflict_does_not_advance_a_checkpoint,
                 of_concurrent_consumers_one_advances;

@@ -10,7 +10,35 @@ fn at(trial: &Trial<'_>, position: u64) -> Checkpoint {
     Checkpoint::new((0..trial.partitions).map(|_| Position(position)), Epoch::FIRST)
 }
 
+/// Something to consume: every partition gets far enough that a checkpoint at a few events lies within the log.
+async fn feed(trial: &Trial<'_>) {
+    let enough = trial.scaled(5) as u64 + 6;
+    let mut number = 0;
+    while trial.head().await.iter().any(|place| place.position.0 < enough) {
+        trial.write(&format!("fed-{number}"), 3).await;
+        number += 1;
+        assert!(number < 10_000, "expected streams to spread over all partitions");
+    }
+}
+
+pub(super) async fn a_checkpoint_past_the_head_is_refused(trial: &Trial<'_>) {
+    feed(trial).await;
+    let head = trial.head().await;
+    let mut past = head.clone();
+    past.advance(crate::Partition(0), head.position(crate::Partition(0)).next());
+    let later_epoch = at(trial, 1).in_epoch(Epoch(7));
+    for checkpoint in [past, later_epoch] {
+        let request = trial.request("bill-7", ExpectedVersion::Any, 1).tracking("billing", checkpoint.clone());
+        let refused = trial.refused(request).await;
+        assert_eq!(refused.field, "tracking.checkpoint", "expected {checkpoint} to be refused at {head}");
+    }
+    assert_eq!(trial.head().await, head, "expected nothing to be stored");
+    assert_eq!(trial.tracked("billing").await, None, "expected nobody to stand past the head");
+    trial.accepted(trial.request("bill-7", ExpectedVersion::Any, 1).tracking("billing", head)).await;
+}
+
 pub(super) async fn a_checkpoint_commits_with_its_append(trial: &Trial<'_>) {
+    feed(trial).await;
     assert_eq!(trial.tracked("billing").await, None, "expected nothing of a consumer that never appended");
     for position in [0, 1, 5] {
         let request = trial.request("bill-7", ExpectedVersion::Any, 1).tracking("billing", at(trial, position));
@@ -26,6 +54,7 @@ pub(super) async fn a_checkpoint_commits_with_its_append(trial: &Trial<'_>) {
 }
 
 pub(super) async fn a_checkpoint_that_would_not_advance_is_refused(trial: &Trial<'_>) {
+    feed(trial).await;
     let first = trial.request("bill-7", ExpectedVersion::Any, 2).tracking("billing", at(trial, 5));
     trial.accepted(first.clone()).await;
     let mut wrong = vec![at(trial, 5), at(trial, 4), at(trial, 0)];
@@ -51,6 +80,7 @@ pub(super) async fn a_checkpoint_that_would_not_advance_is_refused(trial: &Trial
 }
 
 pub(super) async fn a_conflict_does_not_advance_a_checkpoint(trial: &Trial<'_>) {
+    feed(trial).await;
     let seat = tagged(trial.event("Held"), &["seat:1"]);
     let first = crate::Append::to(super::client::stream("bill-7"), ExpectedVersion::Any, vec![seat.clone()]);
     trial.accepted(first.tracking("billing", at(trial, 1))).await;
@@ -70,6 +100,7 @@ pub(super) async fn a_conflict_does_not_advance_a_checkpoint(trial: &Trial<'_>) 
 }
 
 pub(super) async fn of_concurrent_consumers_one_advances(trial: &Trial<'_>) {
+    feed(trial).await;
     // Two instances of one consumer take the same events; what each makes of them has ids of its own.
     for round in 1..=trial.scaled(5) as u64 {
         let tasks = (0..8).map(|_| {
@@ -82,5 +113,6 @@ pub(super) async fn of_concurrent_consumers_one_advances(trial: &Trial<'_>) {
         assert_eq!(won.len(), 1, "expected one of 8 instances to take step {round}: {outcomes:?}");
         appended(won[0].clone());
     }
-    assert_eq!(trial.log().await.len(), trial.scaled(5), "expected every step to take effect exactly once");
+    let written = trial.stream_events("bill-7").await.len();
+    assert_eq!(written, trial.scaled(5), "expected every step to take effect exactly once");
 }
