@@ -21,6 +21,10 @@ fn changed(id: u128) -> NewEvent {
     NewEvent { data: Payload::Json("{}".into()), ..event(id) }
 }
 
+fn at_micros(id: u128, micros: i64) -> NewEvent {
+    NewEvent { occurred_at: Some(Timestamp::from_micros(micros)), ..event(id) }
+}
+
 fn append(name: &str, expected: ExpectedVersion, events: Vec<NewEvent>) -> AppendRequest {
     Append::to(stream(name), expected, events)
 }
@@ -105,6 +109,12 @@ fn every_outcome_in_order_of_precedence() {
             "duplicate a-1 0-1 at 4-5",
         ),
         ("known ids, regrouped", breaks_the_rest(append("a-1", Absent, vec![event(2)])), "duplicate a-1 1-1 at 5-5"),
+        (
+            "a known id that says when it was recorded",
+            append("a-1", Any, vec![at_micros(1, 0)]),
+            "duplicate a-1 0-0 at 4-4",
+        ),
+        ("a known id that says another time", append("a-1", Any, vec![at_micros(1, 1)]), "refused by id of a-1 0"),
         (
             "known ids over two streams",
             append("a-1", Any, vec![event(1)]).and(stream("b-1"), Any, vec![event(3)]),
