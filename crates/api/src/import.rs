@@ -25,6 +25,16 @@ pub struct CloudEvent {
     pub event: NewEvent,
 }
 
+/// What was read in the plain form, where events may come without an `id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain<T> {
+    /// What was read.
+    pub content: T,
+    /// Whether an event got its id here, so that the same text read again gives another event: without an idempotency key
+    /// it must not be sent again blindly.
+    pub made_ids: bool,
+}
+
 /// Reads one CloudEvent in its structured form.
 ///
 /// An `id` that is no UUID becomes the UUIDv5 of source and id, and the original is kept. Extensions that mean nothing here
@@ -50,7 +60,7 @@ pub fn cloud_events(body: &[u8]) -> Result<Vec<CloudEvent>, InvalidAppend> {
 ///
 /// # Errors
 /// The field that is wrong, like `[3].type`.
-pub fn plain_events(body: &[u8]) -> Result<Vec<NewEvent>, InvalidAppend> {
+pub fn plain_events(body: &[u8]) -> Result<Plain<Vec<NewEvent>>, InvalidAppend> {
     plain_event_list(body_text(body)?, At(""))
 }
 
@@ -288,7 +298,8 @@ fn headers(seen: &Attributes<'_>, at: At<'_>) -> Result<Option<Bytes>, InvalidAp
         ("datacontenttype", Cow::Owned(String::from_utf8_lossy(&json).into_owned()))
     });
     let mut others = others.chain(content_type).peekable();
-    let given = seen.headers.as_deref();
+    // Blanks around the text are not part of the object: engines keep it inside another one.
+    let given = seen.headers.as_deref().map(str::trim_ascii);
     if others.peek().is_none() {
         return Ok(given.map(|given| Bytes::copy_from_slice(given.as_bytes())));
     }
@@ -297,7 +308,7 @@ fn headers(seen: &Attributes<'_>, at: At<'_>) -> Result<Option<Bytes>, InvalidAp
         Some(given) => object(given, At(&member))?,
         None => Members(Vec::new()),
     };
-    let body = given.unwrap_or("{}").trim_ascii();
+    let body = given.unwrap_or("{}");
     let mut joined = body.as_bytes()[..body.len() - 1].to_vec();
     let mut is_first = known.is_empty();
     for (name, json) in others {
@@ -315,13 +326,16 @@ fn headers(seen: &Attributes<'_>, at: At<'_>) -> Result<Option<Bytes>, InvalidAp
     Ok(Some(joined.into()))
 }
 
-pub(crate) fn plain_event_list(json: &str, at: At<'_>) -> Result<Vec<NewEvent>, InvalidAppend> {
+pub(crate) fn plain_event_list(json: &str, at: At<'_>) -> Result<Plain<Vec<NewEvent>>, InvalidAppend> {
     let Elements(elements) = array(json, at)?;
-    let event = |(index, element): (usize, &RawValue)| plain_event(element.get(), At(&at.element(index)));
-    elements.into_iter().enumerate().map(event).collect()
+    let mut made_ids = false;
+    let event =
+        |(index, element): (usize, &RawValue)| plain_event(element.get(), At(&at.element(index)), &mut made_ids);
+    let content = elements.into_iter().enumerate().map(event).collect::<Result<_, _>>()?;
+    Ok(Plain { content, made_ids })
 }
 
-fn plain_event(json: &str, at: At<'_>) -> Result<NewEvent, InvalidAppend> {
+fn plain_event(json: &str, at: At<'_>, made_ids: &mut bool) -> Result<NewEvent, InvalidAppend> {
     let Members(members) = object(json, at)?;
     let mut type_of = None;
     let mut data = None;
@@ -353,6 +367,7 @@ fn plain_event(json: &str, at: At<'_>) -> Result<NewEvent, InvalidAppend> {
             }
         }
     }
+    *made_ids |= id.is_none();
     Ok(NewEvent {
         id: EventId(id.unwrap_or_else(Uuid::now_v7)),
         event_type: event_type(&required(type_of, "type", at)?, at)?,

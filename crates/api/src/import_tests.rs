@@ -96,6 +96,8 @@ fn what_has_no_place_of_its_own_becomes_a_header() {
     assert_eq!(headers(r#""data":1,"region":"eu","weight":1.50"#).unwrap(), r#"{"region":"eu","weight":1.50}"#);
     assert_eq!(headers(r#""data":1,"region":"eu","metadata":"{ \"a\":1 }""#).unwrap(), r#"{ "a":1 ,"region":"eu"}"#);
     assert_eq!(headers(r#""data":1,"metadata":"{ \"a\":1 }""#).unwrap(), r#"{ "a":1 }"#);
+    // What is around the object is not part of it.
+    assert_eq!(headers(r#""data":1,"metadata":" \t{ \"a\":1 }\n""#).unwrap(), r#"{ "a":1 }"#);
     assert_eq!(headers(r#""data":1,"region":null"#), None);
     let image = r#""data_base64":"AQI=","datacontenttype":"image/png""#;
     assert_eq!(headers(image).unwrap(), r#"{"datacontenttype":"image/png"}"#);
@@ -145,7 +147,7 @@ fn the_plain_form_is_taken_whole() {
             "metadata":{{"actor":"Luca","region":"eu","traceparent":"{TRACE}"}},"occurred_at":"2026-11-20T13:59:56+01:00",
             "schema_version":2}},{{"type":"Sold","data":null,"metadata":{{"region":"eu" }}}}]"#
     );
-    let events = plain_events(body.as_bytes()).unwrap();
+    let events = plain_events(body.as_bytes()).unwrap().content;
     assert_eq!(events[0].id, EventId(Uuid::from_u128(7)));
     assert_eq!(events[0].data, Payload::Json(Bytes::from_static(br#"{"n": 1.0}"#)));
     assert_eq!(events[0].metadata.actor.as_deref(), Some("Luca"));
@@ -181,7 +183,7 @@ fn a_wrong_plain_event_is_refused_by_its_field() {
     }
     assert_eq!(plain_events(b"{").unwrap_err().field, "body");
     assert_eq!(plain_events(b"\xff").unwrap_err().field, "body");
-    assert!(plain_events(b"[]").unwrap().is_empty());
+    assert!(plain_events(b"[]").unwrap().content.is_empty());
 }
 
 #[test]
@@ -201,6 +203,20 @@ fn trace_contexts_follow_the_w3c() {
 }
 
 #[test]
+fn events_that_get_their_ids_here_are_told_apart() {
+    const GIVEN: &str = r#"{"id":"0198a9c2-7a10-7000-8000-000000000001","type":"T","data":1}"#;
+    const MADE: &str = r#"{"type":"T","data":1}"#;
+    for (events, made_ids) in
+        [(format!("[{GIVEN}]"), false), (format!("[{GIVEN},{MADE}]"), true), (format!("[{MADE},{GIVEN}]"), true)]
+    {
+        assert_eq!(plain_events(events.as_bytes()).unwrap().made_ids, made_ids, "{events}");
+        let body =
+            format!(r#"{{"writes":[{{"stream":"a-1","events":{events}}},{{"stream":"b-1","events":[{GIVEN}]}}]}}"#);
+        assert_eq!(json::append_request(body.as_bytes()).unwrap().made_ids, made_ids, "{body}");
+    }
+}
+
+#[test]
 fn an_append_to_several_streams_is_read() {
     let request = json::append_request(
         br#"{"writes":[{"stream":"order-7","expected":"none","events":[{"type":"A","data":{}}]},
@@ -209,6 +225,9 @@ fn an_append_to_several_streams_is_read() {
              "tracking":{"name":"orders","checkpoint":"0:6"},"key":"00000000-0000-0000-0000-000000000009"}"#,
     )
     .unwrap();
+    // The same body read again gives other events.
+    assert!(request.made_ids);
+    let request = request.content;
     assert_eq!(request.writes[1].expected, ExpectedVersion::Exact(Version(4)));
     assert_eq!(request.condition.unwrap().after.unwrap().to_string(), "0:5");
     assert_eq!(request.tracking.unwrap().name, "orders");

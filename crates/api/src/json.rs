@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::import::{array, object, parse_uuid, plain_event_list};
+use crate::import::{Plain, array, object, parse_uuid, plain_event_list};
 use crate::object::{At, Elements, Members, body_text, text, texts};
 
 /// The answer to an append to one stream:
@@ -146,13 +146,14 @@ pub fn to_string(body: &impl Serialize) -> String {
 ///
 /// # Errors
 /// The field that is wrong, like `writes[0].events[3].type`.
-pub fn append_request(body: &[u8]) -> Result<AppendRequest, InvalidAppend> {
+pub fn append_request(body: &[u8]) -> Result<Plain<AppendRequest>, InvalidAppend> {
     let Members(members) = object(body_text(body)?, At(""))?;
     let mut request = AppendRequest::default();
+    let mut made_ids = false;
     for (name, value) in members {
         let is_absent = value.get() == "null";
         match &*name {
-            "writes" => request.writes = writes(value)?,
+            "writes" => request.writes = writes(value, &mut made_ids)?,
             "condition" | "tracking" | "key" if is_absent => {}
             "condition" => request.condition = Some(condition(value.get().as_bytes())?),
             "tracking" => request.tracking = Some(tracking(value)?),
@@ -160,7 +161,7 @@ pub fn append_request(body: &[u8]) -> Result<AppendRequest, InvalidAppend> {
             _ => return Err(unknown(At(""), &name, "writes, condition, tracking, key")),
         }
     }
-    Ok(request)
+    Ok(Plain { content: request, made_ids })
 }
 
 /// Reads a condition, `{"items":[{"types":["A"],"tags":["seat:7"]}],"after":"0:5"}`; without `after` it looks at the whole log.
@@ -201,13 +202,13 @@ fn checkpoint(text: &str, field: &str) -> Result<Checkpoint, InvalidAppend> {
     text.parse().map_err(|error: pacioli_core::place::InvalidCheckpoint| InvalidAppend::new(field, error.to_string()))
 }
 
-fn writes(value: &RawValue) -> Result<Vec<StreamWrite>, InvalidAppend> {
+fn writes(value: &RawValue, made_ids: &mut bool) -> Result<Vec<StreamWrite>, InvalidAppend> {
     let at = At("writes");
     let Elements(elements) = array(value.get(), at)?;
-    elements.iter().enumerate().map(|(index, element)| write(element, At(&at.element(index)))).collect()
+    elements.iter().enumerate().map(|(index, element)| write(element, At(&at.element(index)), made_ids)).collect()
 }
 
-fn write(value: &RawValue, at: At<'_>) -> Result<StreamWrite, InvalidAppend> {
+fn write(value: &RawValue, at: At<'_>, made_ids: &mut bool) -> Result<StreamWrite, InvalidAppend> {
     let Members(members) = object(value.get(), at)?;
     let mut stream = None;
     let mut expected = ExpectedVersion::Any;
@@ -226,7 +227,11 @@ fn write(value: &RawValue, at: At<'_>) -> Result<StreamWrite, InvalidAppend> {
                         .map_err(|error: InvalidAppend| InvalidAppend::new(at.member("expected"), error.problem))?,
                 };
             }
-            "events" => events = plain_event_list(value.get(), At(&at.member("events")))?,
+            "events" => {
+                let read = plain_event_list(value.get(), At(&at.member("events")))?;
+                *made_ids |= read.made_ids;
+                events = read.content;
+            }
             _ => return Err(unknown(at, &name, "stream, expected, events")),
         }
     }

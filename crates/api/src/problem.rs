@@ -17,6 +17,7 @@
 //! | `wrong-version` | 412 by a precondition header, else 409 | 3 | `stream`, `expected`, `current_version` |
 //! | `rewound` | 410 | 1 | the log was rewound; `rewound_to` |
 //! | `unsupported-media-type` | 415 | 1 | the body is of a type or encoding that is not read |
+//! | `misdirected` | 421 | 1 | a server without tokens was called by another name than this machine's |
 //! | `key-reused`, `id-reused` | 422 | 1 | the key or id stands for other content |
 //! | `internal` | 500 | 1 | a bug |
 //! | `damaged` | 500 | 1 | a stored event does not match its hash; `place` |
@@ -40,6 +41,10 @@ use crate::text::push_string;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 /// What every problem's `type` begins with; its slug follows.
 pub const TYPE_PREFIX: &str = "urn:pacioli:problem:";
+
+/// What to do after an outcome that nobody knows, where nothing would recognise the request.
+const NO_IDS: &str = "nobody knows whether it was stored, and this request had no ids and no key: read the stream before \
+                      sending it again, and send an `Idempotency-Key` with the next";
 
 /// How long to wait where the store cannot say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -108,6 +113,8 @@ kinds! {
     OverLimit = "over-limit", 413, 2, "A part of the request is too large";
     /// The body is of a type or encoding that is not read.
     UnsupportedMediaType = "unsupported-media-type", 415, 1, "The body is of a type that is not read here";
+    /// The server does not answer to this host's name.
+    Misdirected = "misdirected", 421, 1, "The server does not answer to this name";
     /// The idempotency key stands for other content.
     KeyReused = "key-reused", 422, 1, "The idempotency key was used for other content";
     /// The event id stands for other content.
@@ -165,6 +172,13 @@ impl Problem {
     /// A problem that goes away by waiting for a second.
     pub fn retry(kind: Kind, detail: impl Into<String>) -> Problem {
         Problem { retry_after: Some(RETRY_AFTER), ..Problem::new(kind, detail) }
+    }
+
+    /// An append whose outcome nobody knows for this `reason`, and that must not be sent again blindly: its events had no ids
+    /// and it had no key, so nothing would recognise the second as the first. It carries no time to wait, because there are
+    /// programs that take one for leave to repeat it.
+    pub fn unknown_without_ids(reason: &str) -> Problem {
+        Problem::new(Kind::UnknownOutcome, format!("{reason}: {NO_IDS}"))
     }
 
     /// Adds a member for programs.

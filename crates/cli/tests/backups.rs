@@ -1,6 +1,9 @@
 //! A backup is whole, taken while the server serves, and overwrites nothing.
 
-use crate::support::{Server, run, text};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::{Server, pacioli, run, text};
 
 #[test]
 fn a_backup_is_whole_and_overwrites_nothing() {
@@ -19,4 +22,26 @@ fn a_backup_is_whole_and_overwrites_nothing() {
     let memory = run(["backup", &text(&server.file("memory.db")), "--store", "memory:"]);
     memory.fails(1, "in-memory");
     assert!(!server.file("memory.db").exists());
+}
+
+/// A directory for temporary files is often too small for a copy of the store, and nobody tidies the data's.
+#[test]
+fn backups_are_put_together_beside_the_data_and_torn_ones_are_swept_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let torn = directory.path().join(".pacioli-backup-torn");
+    std::fs::create_dir(&torn).unwrap();
+    std::fs::write(torn.join("store"), "half of it").unwrap();
+    let mut server = pacioli()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let listens = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(" listens on ")));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(listens.is_some());
+    assert!(!torn.exists());
+    assert!(directory.path().join("log.db").exists());
 }

@@ -52,6 +52,33 @@ fn the_log_is_filtered_and_resumed() {
 }
 
 #[test]
+fn a_reader_chooses_fields() {
+    let server = Server::start();
+    server.append("account-1", "Opened", r#"{"owner":{"name":"Luca","age":49},"amount":1.50}"#);
+    let directory = tempfile::tempdir().unwrap();
+    let in_process = format!("sqlite:{}", directory.path().display());
+    let event = r#"{"owner":{"name":"Luca","age":49},"amount":1.50}"#;
+    let append = ["append", "account-1", "--type", "Opened", "--data", event, "--store", &in_process];
+    assert_eq!(crate::support::run(append).code, 0);
+    for command in [&["read", "account-1"][..], &["log"], &["log", "--follow", "--limit", "1"], &["export"]] {
+        let run = |fields: &str| {
+            let ask = [command, &["--fields", fields]].concat();
+            let event = server.run(&ask).line();
+            let local = crate::support::run([&ask[..], &["--store", &in_process]].concat()).line();
+            assert_eq!(event.get("data"), local.get("data"), "{command:?} {fields}");
+            event
+        };
+        assert_eq!(run("/owner/name,/amount")["data"], json!({"owner": {"name": "Luca"}, "amount": 1.5}));
+        let envelope = run("none");
+        assert!(envelope.get("data").is_none() && envelope["type"] == "Opened", "{envelope}");
+        assert_eq!(run("all")["data"]["owner"]["age"], 49);
+        server.run(&[command, &["--fields", "amount"]].concat()).fails(2, "JSON pointers");
+    }
+    let table = server.run(&["read", "account-1", "--fields", "/amount", "--output", "table"]).out;
+    assert!(table.contains(r#"{"amount":1.50}"#) && !table.contains("Luca"), "{table}");
+}
+
+#[test]
 fn streams_and_head_tell_what_there_is() {
     let server = Server::start();
     assert_eq!(server.run(&["head"]).line(), json!({"checkpoint": "0:0"}));

@@ -17,11 +17,12 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// The file of tokens; without it everybody may do everything.
     pub tokens: Option<PathBuf>,
-    /// Listen beyond loopback even without TLS and tokens.
+    /// Listen beyond loopback even without TLS and tokens, and answer to any host's name without tokens.
     pub insecure: bool,
-    /// Where a backup is put together before it is sent; it needs room for the whole store. The system's directory for
-    /// temporary files by default, which is often too small: the directory of the data is better.
-    pub backup_dir: PathBuf,
+    /// Where a backup is put together before it is sent; it needs room for the whole store. The directory of the data is
+    /// best: it must be this server's alone, since what torn backups left there is removed at start. `None` is the
+    /// system's directory for temporary files, which is often too small.
+    pub backup_dir: Option<PathBuf>,
     /// What is too much.
     pub limits: ServerLimits,
 }
@@ -42,7 +43,7 @@ impl Default for ServerConfig {
             tls: None,
             tokens: None,
             insecure: false,
-            backup_dir: std::env::temp_dir(),
+            backup_dir: None,
             limits: ServerLimits::default(),
         }
     }

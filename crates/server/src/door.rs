@@ -17,6 +17,7 @@ use pacioli_core::{
 use tokio::sync::watch;
 
 use crate::config::ServerLimits;
+use crate::keep_going::KeepGoing;
 use crate::metrics::{AppendLabel, Metrics, ReadLabel};
 
 /// The store as the server's requests see it.
@@ -79,38 +80,16 @@ impl EventStore for Door {
         if self.is_closed() {
             return Err(AppendError::ShuttingDown);
         }
-        let events: usize = append.writes.iter().map(|write| write.events.len()).sum();
-        let started = Instant::now();
-        self.metrics.appends_in_flight.inc();
-        // Counted down also where the caller goes away in the middle.
-        let _in_flight = Counted(&self.metrics);
-        let answer = match tokio::time::timeout(self.limits.append_timeout, self.store.append(append)).await {
+        // It is finished and counted also where the caller goes away in the middle, or is told that nobody knows.
+        let appending = KeepGoing::new(counted(Arc::clone(&self.store), Arc::clone(&self.metrics), append));
+        match tokio::time::timeout(self.limits.append_timeout, appending).await {
             Ok(answer) => answer,
-            Err(_) => Err(AppendError::Unknown {
-                reason: format!("no answer within {} s", self.limits.append_timeout.as_secs()),
-            }),
-        };
-        self.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
-        let outcome = match &answer {
-            Ok(AppendOutcome::Appended(appended)) if appended.duplicate => "duplicate",
-            Ok(AppendOutcome::Appended(_)) => {
-                self.metrics.events_appended.inc_by(events as u64);
-                "appended"
+            Err(_) => {
+                self.metrics.append_timeouts.inc();
+                let reason = format!("no answer within {} s", self.limits.append_timeout.as_secs());
+                Err(AppendError::Unknown { reason })
             }
-            Ok(AppendOutcome::Conflict(_)) => "conflict",
-            Ok(AppendOutcome::Refused(_)) => "refused",
-            Err(AppendError::Invalid(_)) => "invalid",
-            Err(AppendError::Overloaded { .. }) => "overloaded",
-            Err(AppendError::Unknown { .. }) => "unknown",
-            Err(AppendError::ShuttingDown) => "shutting_down",
-            Err(AppendError::Denied { .. }) => "denied",
-            Err(AppendError::Store(_)) => "failed",
-        };
-        self.metrics.appends.get_or_create(&AppendLabel { outcome }).inc();
-        if let Err(AppendError::Store(error)) = &answer {
-            tracing::error!(%error, "the storage refused an append");
         }
-        answer
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
@@ -146,6 +125,10 @@ impl EventStore for Door {
         self.read("head", self.store.head()).await
     }
 
+    async fn ready(&self) -> Result<(), ReadError> {
+        self.read("ready", self.store.ready()).await
+    }
+
     async fn tracking(&self, name: &str) -> Result<Option<Checkpoint>, ReadError> {
         self.read("tracking", self.store.tracking(name)).await
     }
@@ -163,10 +146,46 @@ impl EventStore for Door {
     }
 }
 
-/// One append in flight.
-struct Counted<'a>(&'a Metrics);
+/// Appends, and counts what came of it.
+async fn counted(
+    store: Arc<dyn EventStore>,
+    metrics: Arc<Metrics>,
+    append: AppendRequest,
+) -> Result<AppendOutcome, AppendError> {
+    let events: usize = append.writes.iter().map(|write| write.events.len()).sum();
+    let started = Instant::now();
+    metrics.appends_in_flight.inc();
+    // Counted down also where the store panics.
+    let in_flight = InFlight(&metrics);
+    let answer = store.append(append).await;
+    drop(in_flight);
+    metrics.append_seconds.observe(started.elapsed().as_secs_f64());
+    let outcome = match &answer {
+        Ok(AppendOutcome::Appended(appended)) if appended.duplicate => "duplicate",
+        Ok(AppendOutcome::Appended(_)) => {
+            metrics.events_appended.inc_by(events as u64);
+            "appended"
+        }
+        Ok(AppendOutcome::Conflict(_)) => "conflict",
+        Ok(AppendOutcome::Refused(_)) => "refused",
+        Err(AppendError::Invalid(_)) => "invalid",
+        Err(AppendError::Overloaded { .. }) => "overloaded",
+        Err(AppendError::Unknown { .. }) => "unknown",
+        Err(AppendError::ShuttingDown) => "shutting_down",
+        Err(AppendError::Denied { .. }) => "denied",
+        Err(AppendError::Store(_)) => "failed",
+    };
+    metrics.appends.get_or_create(&AppendLabel { outcome }).inc();
+    if let Err(AppendError::Store(error)) = &answer {
+        tracing::error!(%error, "the storage refused an append");
+    }
+    answer
+}
 
-impl Drop for Counted<'_> {
+/// One append in flight.
+struct InFlight<'a>(&'a Metrics);
+
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.appends_in_flight.dec();
     }

@@ -22,6 +22,7 @@ mod connections;
 mod door;
 pub mod grpc;
 mod http;
+mod keep_going;
 mod metrics;
 mod open;
 mod server;
@@ -29,5 +30,5 @@ mod tls;
 pub mod tokens;
 
 pub use config::{DEFAULT_LISTEN, ServerConfig, ServerError, ServerLimits, TlsFiles};
-pub use open::{open_store, open_store_with};
+pub use open::{data_directory, open_store, open_store_with};
 pub use server::Server;

@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) appends: Family<AppendLabel, Counter>,
     pub(crate) events_appended: Counter,
+    pub(crate) append_timeouts: Counter,
     pub(crate) append_seconds: Histogram,
     pub(crate) appends_in_flight: Gauge,
     pub(crate) reads: Family<ReadLabel, Counter>,
@@ -66,6 +67,7 @@ impl Metrics {
             registry: Registry::with_prefix("pacioli"),
             appends: Family::default(),
             events_appended: Counter::default(),
+            append_timeouts: Counter::default(),
             append_seconds: histogram(),
             appends_in_flight: Gauge::default(),
             reads: Family::default(),
@@ -91,6 +93,11 @@ impl Metrics {
             "appends_in_flight",
             "Appends that wait for their answer now, queued or being written",
             metrics.appends_in_flight.clone(),
+        );
+        registry.register(
+            "append_timeouts",
+            "Appends whose callers were told that the outcome is unknown, because the store had not answered in time",
+            metrics.append_timeouts.clone(),
         );
         registry.register("reads", "Reads by what was read", metrics.reads.clone());
         registry.register("subscriptions", "Live subscriptions now", metrics.subscriptions.clone());

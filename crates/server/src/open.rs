@@ -18,6 +18,13 @@ pub fn open_store(url: &str, partitions: Option<u16>) -> Result<Arc<dyn EventSto
     open_store_with(url, partitions, Limits::default())
 }
 
+/// The directory that the store at `url` keeps its files in; `None` where it has none.
+pub fn data_directory(url: &str) -> Option<&Path> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let directory = rest.strip_prefix("//").unwrap_or(rest);
+    (!directory.is_empty()).then(|| Path::new(directory))
+}
+
 /// Opens the store at `url` as [`open_store`] does, with these limits.
 ///
 /// # Errors

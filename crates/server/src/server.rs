@@ -75,6 +75,10 @@ impl Server {
         let listener = TcpListener::bind(&*addresses).await.map_err(|error| failed(error.to_string()))?;
         let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
 
+        if let Some(dir) = config.backup_dir.clone() {
+            // Large files take their time to go.
+            tokio::task::spawn_blocking(move || grpc::sweep_backups(&dir)).await.ok();
+        }
         let limits = config.limits;
         let metrics = Arc::new(Metrics::new());
         let door = Arc::new(Door::new(store, Arc::clone(&metrics), limits));
@@ -82,11 +86,16 @@ impl Server {
             store: Arc::clone(&door) as Arc<dyn EventStore>,
             limits: limits.store,
             append_timeout: limits.append_timeout,
-            backup_dir: config.backup_dir,
+            backup_dir: config.backup_dir.unwrap_or_else(std::env::temp_dir),
             shutdown: door.closing(),
         });
-        let app =
-            Arc::new(App { store: Arc::clone(&door), metrics: Arc::clone(&metrics), limits, tokens: tokens.clone() });
+        let app = Arc::new(App {
+            store: Arc::clone(&door),
+            metrics: Arc::clone(&metrics),
+            limits,
+            tokens: tokens.clone(),
+            local_names_only: tokens.is_none() && !config.insecure,
+        });
         let connections = Connections::new(limits, metrics);
         let router = http::router(app, services);
         Ok(Server { listener, address, tls, limits, door, tokens, connections, router })

@@ -9,11 +9,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 use crate::config::ServerError;
 
@@ -89,6 +90,15 @@ pub(crate) struct Bearer {
 pub(crate) struct Tokens {
     path: PathBuf,
     state: RwLock<State>,
+    /// Told when the file was read again.
+    changed: watch::Sender<()>,
+}
+
+/// The token that let a call in, and the role it needed for that.
+#[derive(Clone, Copy)]
+pub(crate) struct Used {
+    hash: [u8; 32],
+    needs: Role,
 }
 
 struct State {
@@ -108,7 +118,8 @@ impl Tokens {
         if tokens.is_empty() {
             tracing::warn!(file = %path.display(), "the file of tokens has none: nobody can do anything");
         }
-        Ok(Tokens { path: path.to_owned(), state: RwLock::new(State { modified, tokens }) })
+        let state = RwLock::new(State { modified, tokens });
+        Ok(Tokens { path: path.to_owned(), state, changed: watch::Sender::new(()) })
     }
 
     /// Reads the file again if it changed. A file that cannot be read leaves the tokens as they were.
@@ -121,6 +132,7 @@ impl Tokens {
             Ok((modified, tokens)) => {
                 tracing::info!(tokens = tokens.len(), "the file of tokens was read again");
                 *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { modified, tokens };
+                self.changed.send_replace(());
             }
             Err(error) => tracing::error!(%error, "the tokens stay as they were"),
         }
@@ -128,11 +140,30 @@ impl Tokens {
 
     /// Who holds this secret. The time it takes tells nothing of how much of it is right.
     pub(crate) fn bearer(&self, secret: &str) -> Option<Bearer> {
-        let hash = Sha256::digest(secret.as_bytes());
+        self.bearer_of(&Sha256::digest(secret.as_bytes()).into())
+    }
+
+    /// What to remember of a secret that let a call in which needs this role.
+    pub(crate) fn used(secret: &str, needs: Role) -> Used {
+        Used { hash: Sha256::digest(secret.as_bytes()).into(), needs }
+    }
+
+    /// Resolves when the token is no longer there, or no longer allows what it was used for.
+    pub(crate) async fn revoked(self: Arc<Self>, used: Used) {
+        let mut changed = self.changed.subscribe();
+        while self.bearer_of(&used.hash).is_some_and(|bearer| bearer.role >= used.needs) {
+            // The sender lives as long as the tokens, which are held here.
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn bearer_of(&self, hash: &[u8; 32]) -> Option<Bearer> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;
         for token in &state.tokens {
-            if bool::from(token.hash.ct_eq(&hash)) {
+            if bool::from(token.hash.ct_eq(hash)) {
                 found = Some(&token.bearer);
             }
         }

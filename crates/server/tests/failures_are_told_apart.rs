@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pacioli_core::*;
+use pacioli_server::ServerConfig;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::support::{TestServer, config, memory};
+use crate::support::{PATIENCE, TestServer, config, memory, request};
 
 /// A store that fails as the stream's or consumer's name says.
 pub(crate) struct Failing(pub(crate) Arc<dyn EventStore>);
@@ -66,6 +69,10 @@ impl EventStore for Failing {
         self.0.head().await
     }
 
+    async fn ready(&self) -> Result<(), ReadError> {
+        Err(ReadError::Store(StoreError::new("the store takes no appends")))
+    }
+
     async fn tracking(&self, name: &str) -> Result<Option<Checkpoint>, ReadError> {
         self.0.tracking(name).await
     }
@@ -79,7 +86,9 @@ impl EventStore for Failing {
     }
 
     async fn backup(&self, to: &Path) -> Result<u64, ReadError> {
-        self.0.backup(to).await
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        std::fs::write(to, "the copy").unwrap();
+        Ok(8)
     }
 }
 
@@ -96,12 +105,117 @@ async fn an_append_that_failed_says_whether_to_send_it_again() {
     for stream in ["unknown-1", "stuck-1"] {
         let unknown = server.append(stream, ONE, &[]).await;
         assert_eq!(unknown.problem(503).0, "unknown-outcome");
-        assert_eq!(unknown.header("retry-after"), Some("1"));
-        assert!(unknown.text().contains("send the same request again"));
+        // Nothing would recognise this request if it came again, so it must not be sent blindly, not by a program either.
+        assert_eq!(unknown.header("retry-after"), None);
+        assert!(
+            unknown.text().contains("no ids and no key") && !unknown.text().contains("send the same request again")
+        );
+        let key = [("idempotency-key", "00000000-0000-0000-0000-000000000009")];
+        let with_id = r#"[{"id":"00000000-0000-0000-0000-000000000001","type":"T","data":1}]"#;
+        for unknown in [server.append(stream, ONE, &key).await, server.append(stream, with_id, &[]).await] {
+            assert_eq!(unknown.problem(503).0, "unknown-outcome");
+            assert_eq!(unknown.header("retry-after"), Some("1"));
+            assert!(unknown.text().contains("send the same request again"));
+        }
+        let several = format!(r#"{{"writes":[{{"stream":"{stream}","events":{ONE}}}]}}"#);
+        let json = [("content-type", "application/json")];
+        let unknown = server.send("POST", "/v1/appends", &json, several.as_bytes()).await;
+        assert!(unknown.text().contains("no ids and no key"), "{}", unknown.text());
     }
     assert_eq!(server.append("full-1", ONE, &[]).await.problem(507).0, "storage-full");
     assert_eq!(server.append("stopped-1", ONE, &[]).await.problem(500).0, "storage");
     assert_eq!(server.append("denied-1", ONE, &[]).await.problem(403).0, "forbidden");
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_appends_is_not_ready() {
+    let server = TestServer::with(config(), Arc::new(Failing(memory(1, Limits::default())))).await;
+    let unready = server.get("/readyz").await;
+    assert_eq!(unready.problem(503).0, "timeout");
+    assert!(unready.text().contains("takes no appends"));
+}
+
+/// Waits until `/metrics` has all of these lines.
+async fn metrics_say(server: &TestServer, lines: &[&str]) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let metrics = server.get("/metrics").await.text();
+        if lines.iter().all(|line| metrics.lines().any(|given| given == *line)) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{lines:?} are not all in {metrics}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_append_whose_caller_went_away_is_finished_and_counted() {
+    let server = TestServer::with(config(), Arc::new(Failing(memory(1, Limits::default())))).await;
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    let json = [("content-type", "application/json")];
+    tcp.write_all(&request("POST", "/v1/streams/slow-1/events", &json, ONE.as_bytes())).await.unwrap();
+    metrics_say(&server, &["pacioli_appends_in_flight 1"]).await;
+    drop(tcp);
+    metrics_say(
+        &server,
+        &[
+            "pacioli_events_appended_total 1",
+            "pacioli_appends_total{outcome=\"appended\"} 1",
+            "pacioli_appends_in_flight 0",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_append_that_took_too_long_is_counted_when_it_ends() {
+    let mut hasty = config();
+    hasty.limits.append_timeout = Duration::from_millis(100);
+    let server = TestServer::with(hasty, Arc::new(Failing(memory(1, Limits::default())))).await;
+    assert_eq!(server.append("slow-1", ONE, &[]).await.problem(503).0, "unknown-outcome");
+    metrics_say(
+        &server,
+        &[
+            "pacioli_append_timeouts_total 1",
+            "pacioli_events_appended_total 1",
+            "pacioli_appends_total{outcome=\"appended\"} 1",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn backups_are_made_one_at_a_time_and_torn_ones_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let torn = dir.path().join(".pacioli-backup-torn");
+    std::fs::create_dir(&torn).unwrap();
+    std::fs::write(torn.join("store"), "half").unwrap();
+    std::fs::write(dir.path().join("log.db"), "the log").unwrap();
+    let config = ServerConfig { backup_dir: Some(dir.path().to_owned()), ..config() };
+    let server = TestServer::with(config, Arc::new(Failing(memory(1, Limits::default())))).await;
+    let names = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["log.db"]);
+
+    let grpc = [("content-type", "application/grpc")];
+    let backup = || server.send("POST", "/pacioli.v1.Admin/Backup", &grpc, &[0; 5]);
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(names().len(), 2, "the copy is made in the directory that was named");
+        backup().await
+    };
+    let (first, second) = tokio::join!(backup(), second);
+    assert!(first.text().contains("the copy"));
+    assert_eq!(second.header("grpc-status"), Some("8"));
+    assert!(second.header("grpc-message").unwrap().contains("another%20backup"), "{:?}", second.headers);
+    assert!(backup().await.text().contains("the copy"), "the place is given back");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while names() != ["log.db"] {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", names());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ async fn an_event_and_an_append_and_a_body_have_their_bytes() {
     // Who asks before sending is answered before sending.
     let mut tcp = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
-        "POST /v1/streams/a-1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST /v1/streams/a-1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
          expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         max + 1
     );
@@ -116,10 +116,43 @@ async fn who_is_silent_is_not_waited_for() {
         assert!(ended.is_ok(), "still open after {said:?}");
     }
     let mut tcp = TcpStream::connect(server.address).await.unwrap();
-    let head = "POST /v1/streams/a-1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/streams/a-1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
                 content-length: 100\r\n\r\n[";
     tcp.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(answer(tcp).await.problem(408).0, "request-timeout");
+}
+
+/// A call that trickles in would hold its connection and its memory for as long as it likes.
+#[tokio::test]
+async fn a_call_of_grpc_has_its_time_too() {
+    let mut hasty = config();
+    hasty.limits.request_timeout = Duration::from_millis(200);
+    let server = TestServer::with(hasty, memory(1, Limits::default())).await;
+    for method in ["Append", "GetHead", "ReadLog", "Subscribe"] {
+        let mut tcp = TcpStream::connect(server.address).await.unwrap();
+        let head = format!(
+            "POST /pacioli.v1.EventStore/{method} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-type: application/grpc\r\ncontent-length: 100\r\n\r\n\0\0\0\0"
+        );
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(answer(tcp).await.header("grpc-status"), Some("4"), "{method}");
+    }
+}
+
+/// Two bytes of the wire are a whole event once they are decoded.
+#[tokio::test]
+async fn a_call_of_grpc_is_not_decoded_when_it_holds_too_much() {
+    let server = TestServer::start().await;
+    let mut request = vec![0x0a, 0x80, 0x80, 0x80, 0x02];
+    request.extend([0x1a, 0].repeat(2 << 20));
+    let mut body = vec![0];
+    body.extend(u32::try_from(request.len()).unwrap().to_be_bytes());
+    body.extend(request);
+    let refused =
+        server.send("POST", "/pacioli.v1.EventStore/Append", &[("content-type", "application/grpc")], &body).await;
+    assert_eq!(refused.header("grpc-status"), Some("3"), "{:?}", refused.headers);
+    let message = refused.header("grpc-message").unwrap();
+    assert!(message.starts_with("events:") && message.contains("2000"), "{message}");
 }
 
 #[tokio::test]

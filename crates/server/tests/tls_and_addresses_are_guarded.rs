@@ -93,6 +93,39 @@ async fn an_open_address_wants_walls() {
     }
 }
 
+/// A page of another host can make its name mean 127.0.0.1, but its browser still says the name.
+#[tokio::test]
+async fn without_tokens_only_the_names_of_this_machine_are_answered() {
+    let ask = async |server: &TestServer, target: &str, host: &str, headers: &str| {
+        let mut tcp = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        answer(tcp).await
+    };
+    let server = TestServer::start().await;
+    for host in ["localhost", "localhost:1494", "127.0.0.1:80", "[::1]:1494", "LocalHost"] {
+        assert_eq!(ask(&server, "/v1/streams", host, "").await.status, 200, "{host}");
+    }
+    for host in ["evil.example", "evil.example:1494", "localhost.evil.example", "192.0.2.1"] {
+        let refused = ask(&server, "/v1/streams", host, "").await;
+        assert_eq!(refused.problem(421).0, "misdirected", "{host}");
+        assert!(refused.text().contains("--tokens") && refused.text().contains("--insecure"));
+        let refused = ask(&server, "/pacioli.v1.EventStore/GetHead", host, "content-type: application/grpc\r\n").await;
+        assert_eq!(refused.header("grpc-status"), Some("7"), "{host}");
+    }
+    assert_eq!(ask(&server, "http://evil.example/v1/streams", "localhost", "").await.status, 421);
+
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    std::fs::write(&tokens, "").unwrap();
+    for config in
+        [ServerConfig { insecure: true, ..config() }, ServerConfig { tokens: Some(tokens.clone()), ..config() }]
+    {
+        let server = TestServer::with(config, memory(1, Limits::default())).await;
+        assert_eq!(ask(&server, "/healthz", "events.example", "").await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -31,7 +31,7 @@ const NEEDS: &[(&str, &str, Role)] = &[
 struct Guarded {
     server: TestServer,
     secrets: Vec<(Role, String)>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 async fn guarded() -> Guarded {
@@ -45,7 +45,7 @@ async fn guarded() -> Guarded {
     }
     std::fs::write(&path, file).unwrap();
     let config = ServerConfig { tokens: Some(path), ..config() };
-    Guarded { server: TestServer::with(config, memory(1, Limits::default())).await, secrets, _dir: dir }
+    Guarded { server: TestServer::with(config, memory(1, Limits::default())).await, secrets, dir }
 }
 
 async fn send(server: &TestServer, method: &str, path: &str, secret: Option<&str>) -> Answer {
@@ -105,4 +105,32 @@ async fn a_refusal_names_the_role_that_is_needed() {
     let refused = send(&server, "gRPC", "/pacioli.v1.Admin/Backup", reader).await;
     assert_eq!(refused.header("grpc-status"), Some("7"));
     assert!(refused.header("grpc-message").unwrap().contains("admin"));
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_away_ends_what_it_let_in() {
+    let Guarded { server, secrets, dir } = guarded().await;
+    let file = dir.path().join("tokens");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let authorization: Vec<String> = secrets.iter().map(|(_, secret)| format!("Bearer {secret}")).collect();
+    let mut live = server.live("/v1/events", &[("authorization", &authorization[0])]).await;
+    let mut other = server.live("/v1/events", &[("authorization", &authorization[1])]).await;
+    live.caught_up().await;
+    other.caught_up().await;
+    let grpc = [("content-type", "application/grpc"), ("authorization", authorization[0].as_str())];
+    let subscribed = server.send("POST", "/pacioli.v1.EventStore/Subscribe", &grpc, &[0; 5]);
+    let taken_away = async {
+        // The reader's line goes.
+        std::fs::write(&file, lines.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        let last = live.next().await.expect("the reason");
+        assert_eq!((last.event.as_str(), last.json()["status"].as_u64()), ("error", Some(401)));
+        assert_eq!(live.next().await, None);
+    };
+    // Over HTTP/1 nobody sees gRPC's trailers, but that the answer ends is seen.
+    let (subscribed, ()) = tokio::join!(subscribed, taken_away);
+    assert_eq!(subscribed.status, 200);
+    let headers = [("content-type", "application/json"), ("authorization", authorization[1].as_str())];
+    let appended = server.send("POST", "/v1/streams/a-1/events", &headers, br#"[{"type":"T","data":1}]"#).await;
+    assert_eq!(appended.status, 201);
+    assert_eq!(other.event().await.json()["subject"], "a-1", "the others go on");
 }

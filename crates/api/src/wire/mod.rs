@@ -5,13 +5,14 @@
 
 pub mod append;
 mod batch;
+pub mod bounds;
 mod codec;
 mod event_reader;
 pub mod read;
 pub mod status;
 
 pub use batch::{EventBatch, envelope_len};
-pub use codec::{Codec, RoomyEncoder};
+pub use codec::{BoundedDecoder, Codec, RoomyEncoder};
 
 use pacioli_core::{Checkpoint, InvalidAppend, InvalidName};
 

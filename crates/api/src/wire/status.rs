@@ -179,7 +179,8 @@ pub fn append_error(status: &Status) -> AppendError {
                 over_limit: true,
                 ..InvalidAppend::new("events", format!("the request is too large: {}", status.message()))
             }),
-            Code::ResourceExhausted => AppendError::Overloaded { retry_after: retry_after(status) },
+            // RESOURCE_EXHAUSTED is no refusal where it is not ours: a connection that is cut for sending too much says so
+            // too, whatever became of the appends on it.
             Code::Unimplemented => AppendError::Store(StoreError::new(no_such_call(status))),
             _ => AppendError::Unknown { reason: plain(status) },
         },

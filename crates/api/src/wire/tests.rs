@@ -294,9 +294,16 @@ fn every_read_error_comes_back_as_it_was() {
 
 #[test]
 fn what_is_not_ours_leaves_the_outcome_open() {
-    for code in
-        [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::DeadlineExceeded, Code::Internal, Code::Aborted]
-    {
+    for code in [
+        Code::Unavailable,
+        Code::Unknown,
+        Code::Cancelled,
+        Code::DeadlineExceeded,
+        Code::Internal,
+        Code::Aborted,
+        // So says a connection that the peer cut because of too much traffic, behind an append that may have been stored.
+        Code::ResourceExhausted,
+    ] {
         let status = tonic::Status::new(code, "a proxy's");
         assert_eq!(Reason::of(&status), None);
         assert!(matches!(status::append_error(&status), AppendError::Unknown { .. }), "{code:?}");

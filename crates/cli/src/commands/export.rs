@@ -31,6 +31,10 @@ pub(crate) struct Export {
     file: PathBuf,
     #[command(flatten)]
     filter: FilterArgs,
+    /// How much of the data to write: none, all, or what JSON pointers name, like /owner/name,/amount. What is left out
+    /// is not in the export, so only one with all of it is a copy
+    #[arg(long, value_name = "FIELDS", default_value = "all")]
+    fields: Fields,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -78,10 +82,10 @@ impl Export {
         let progress = Progress::new(self.filter.filter().is_empty().then_some(total));
         let mut events_written = 0;
         let mut line = Vec::new();
-        read_pages(store, &self.filter, u64::MAX, |events| {
+        read_pages(store, &self.filter, self.fields.payload(), u64::MAX, |events| {
             for event in events {
                 line.clear();
-                cloudevents::write(&mut line, event, &Fields::All, Layout::Export);
+                cloudevents::write(&mut line, event, &self.fields, Layout::Export);
                 line.push(b'\n');
                 out.write_all(&line)?;
             }

@@ -38,6 +38,9 @@ const PAGE_EVENTS: u64 = 2_000;
 pub(crate) struct Log {
     #[command(flatten)]
     filter: FilterArgs,
+    /// How much of the data to show: none, all, or what JSON pointers name, like /owner/name,/amount
+    #[arg(long, value_name = "FIELDS", default_value = "all")]
+    fields: Fields,
     /// So many events at most; all of them by default
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -85,10 +88,11 @@ impl FilterArgs {
 impl Log {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let store = self.store.open().await?;
-        let mut printer = EventPrinter::new(self.output.form());
+        let mut printer = EventPrinter::new(self.output.form(), self.fields.clone());
         if !self.follow {
             let limit = self.limit.unwrap_or(u64::MAX);
-            return read_pages(&*store, &self.filter, limit, |events| printer.print(events)).await;
+            let payload = self.fields.payload();
+            return read_pages(&*store, &self.filter, payload, limit, |events| printer.print(events)).await;
         }
         tokio::select! {
             followed = follow(&*store, &self.filter, self.limit, &mut printer) => followed,
@@ -101,6 +105,7 @@ impl Log {
 pub(crate) async fn read_pages(
     store: &dyn EventStore,
     filter: &FilterArgs,
+    payload: PayloadChoice,
     limit: u64,
     mut take: impl FnMut(&[Arc<RecordedEvent>]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -109,12 +114,7 @@ pub(crate) async fn read_pages(
     // Where writers never rest there is always more; the head of the first page is where this listing ends.
     let mut end: Option<Checkpoint> = None;
     while left > 0 {
-        let read = ReadLog {
-            after,
-            filter: filter.filter(),
-            limit: left.min(PAGE_EVENTS) as usize,
-            payload: PayloadChoice::All,
-        };
+        let read = ReadLog { after, filter: filter.filter(), limit: left.min(PAGE_EVENTS) as usize, payload };
         let page = store.read_log(read).await?;
         left -= (page.events.len() as u64).min(left);
         take(&page.events)?;
@@ -152,15 +152,16 @@ async fn follow(
 /// Prints events as CloudEvents, one a line, or as rows of a table.
 pub(crate) struct EventPrinter {
     form: Form,
+    fields: Fields,
     table: Table,
     out: BufWriter<Stdout>,
     line: Vec<u8>,
 }
 
 impl EventPrinter {
-    pub(crate) fn new(form: Form) -> EventPrinter {
+    pub(crate) fn new(form: Form, fields: Fields) -> EventPrinter {
         let out = BufWriter::with_capacity(1 << 16, std::io::stdout());
-        EventPrinter { form, table: Table::new(COLUMNS), out, line: Vec::new() }
+        EventPrinter { form, fields, table: Table::new(COLUMNS), out, line: Vec::new() }
     }
 
     /// Prints some events and hands them to whoever reads.
@@ -169,13 +170,13 @@ impl EventPrinter {
             Form::Json => {
                 for event in events {
                     self.line.clear();
-                    cloudevents::write(&mut self.line, event, &Fields::All, Layout::Line);
+                    cloudevents::write(&mut self.line, event, &self.fields, Layout::Line);
                     self.line.push(b'\n');
                     self.out.write_all(&self.line)?;
                 }
             }
             Form::Table => {
-                let rows: Vec<_> = events.iter().map(|event| row(event)).collect();
+                let rows: Vec<_> = events.iter().map(|event| row(event, &self.fields)).collect();
                 self.table.print(&mut self.out, &rows)?;
             }
         }
@@ -183,11 +184,15 @@ impl EventPrinter {
     }
 }
 
-fn row(event: &RecordedEvent) -> Vec<String> {
-    let data = if event.data.is_json() {
-        String::from_utf8_lossy(event.data.bytes()).into_owned()
-    } else {
-        format!("({} bytes)", event.data.len())
+fn row(event: &RecordedEvent, fields: &Fields) -> Vec<String> {
+    let data = match fields {
+        Fields::None => String::new(),
+        _ if !event.data.is_json() => format!("({} bytes)", event.data.len()),
+        fields => {
+            let mut chosen = Vec::new();
+            fields.select(event.data.bytes(), &mut chosen);
+            String::from_utf8_lossy(&chosen).into_owned()
+        }
     };
     vec![
         event.place().to_string(),

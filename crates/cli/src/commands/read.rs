@@ -1,7 +1,8 @@
 //! `pacioli read`: one stream.
 
 use clap::Args;
-use pacioli_core::{Direction, PayloadChoice, ReadStream, StreamName, Version};
+use pacioli_api::fields::Fields;
+use pacioli_core::{Direction, ReadStream, StreamName, Version};
 
 use super::log::EventPrinter;
 use crate::failure::Failure;
@@ -18,7 +19,8 @@ const PAGE_EVENTS: u64 = 1_000;
 #[command(after_long_help = r#"Examples:
   pacioli read account-1
   pacioli read account-1 --from 10 --limit 5
-  pacioli read account-1 --backward --limit 1     # the last event"#)]
+  pacioli read account-1 --backward --limit 1     # the last event
+  pacioli read account-1 --fields /amount         # of the data, the amount only"#)]
 pub(crate) struct Read {
     /// The stream, like account-1
     stream: StreamName,
@@ -31,6 +33,9 @@ pub(crate) struct Read {
     /// So many events at most; all of them by default
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// How much of the data to show: none, all, or what JSON pointers name, like /owner/name,/amount
+    #[arg(long, value_name = "FIELDS", default_value = "all")]
+    fields: Fields,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -40,13 +45,14 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let store = self.store.open().await?;
-        let mut printer = EventPrinter::new(self.output.form());
+        let mut printer = EventPrinter::new(self.output.form(), self.fields.clone());
         let direction = if self.backward { Direction::Backward } else { Direction::Forward };
         let mut from = self.from.map(Version);
         let mut left = self.limit.unwrap_or(u64::MAX);
         while left > 0 {
             let limit = left.min(PAGE_EVENTS) as usize;
-            let read = ReadStream { stream: self.stream.clone(), from, direction, limit, payload: PayloadChoice::All };
+            let payload = self.fields.payload();
+            let read = ReadStream { stream: self.stream.clone(), from, direction, limit, payload };
             let page = store.read_stream(read).await?;
             left -= (page.events.len() as u64).min(left);
             printer.print(&page.events)?;

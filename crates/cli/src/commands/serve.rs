@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pacioli_server::{DEFAULT_LISTEN, Server, ServerConfig, TlsFiles};
+use pacioli_server::{DEFAULT_LISTEN, Server, ServerConfig, TlsFiles, data_directory};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -80,7 +80,7 @@ impl Serve {
             tokio::task::spawn_blocking(move || target::open_store_with(&url, partitions))
         };
         let store = opening.await.map_err(|error| Failure::failed(format!("opening the store failed: {error}")))??;
-        let server = Server::bind(self.config(), store).await?;
+        let server = Server::bind(self.config(&url), store).await?;
         self.say_where(&server, &url)?;
 
         let until_stdin_closes = self.until_stdin_closes;
@@ -115,13 +115,15 @@ impl Serve {
         }
     }
 
-    fn config(&self) -> ServerConfig {
+    fn config(&self, store: &str) -> ServerConfig {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         ServerConfig {
             listen: self.listen.clone(),
             tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
             tokens: self.tokens.clone(),
             insecure: self.insecure,
+            // A directory for temporary files is often small, and a backup is as large as the store.
+            backup_dir: data_directory(store).map(PathBuf::from),
             ..ServerConfig::default()
         }
     }

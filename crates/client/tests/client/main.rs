@@ -12,6 +12,7 @@ mod subscriptions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod tokens;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -13,25 +13,46 @@ use pacioli_api::generated::v1::{BackupRequest, BackupResponse};
 use pacioli_api::wire::status;
 use pacioli_core::{ReadError, StoreError};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tonic::{Request, Response, Status};
 
 use super::Services;
 use super::ahead::{Messages, read_ahead};
+use crate::keep_going::KeepGoing;
 
 /// Bytes of one message of a backup.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that are read ahead of the network.
 const CHUNKS_AHEAD: usize = 2;
 
+/// What the name of a directory begins with in which a backup is put together.
+const BACKUP_PREFIX: &str = ".pacioli-backup-";
+
+/// Removes what backups left behind that ended with the process.
+pub(crate) fn sweep_backups(dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(BACKUP_PREFIX);
+        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        match std::fs::remove_dir_all(entry.path()) {
+            Ok(()) => tracing::info!(path = %entry.path().display(), "removed what a torn backup left behind"),
+            Err(error) => tracing::warn!(path = %entry.path().display(), %error, "cannot remove a torn backup"),
+        }
+    }
+}
+
 /// The store behind the service.
 pub(super) struct AdminService {
     services: Arc<Services>,
+    /// A second backup at the same time would take twice the disk.
+    running: Arc<Semaphore>,
 }
 
 impl AdminService {
     pub(super) fn new(services: Arc<Services>) -> AdminService {
-        AdminService { services }
+        AdminService { services, running: Arc::new(Semaphore::new(1)) }
     }
 }
 
@@ -40,17 +61,27 @@ impl Admin for AdminService {
     type BackupStream = Messages<BackupResponse>;
 
     async fn backup(&self, _request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let Ok(running) = Arc::clone(&self.running).try_acquire_owned() else {
+            return Err(Status::resource_exhausted("another backup is being made; ask again when it is done"));
+        };
         let dir = tempfile::Builder::new()
-            .prefix(".pacioli-backup-")
+            .prefix(BACKUP_PREFIX)
             .tempdir_in(&self.services.backup_dir)
             .map_err(|error| failed(&self.services.backup_dir, &error))?;
         let copy = dir.path().join("store");
-        self.services.store.backup(&copy).await.map_err(|error| status::read_status(&error))?;
+        let store = Arc::clone(&self.services.store);
+        // The store goes on with it when the caller goes away, and until then its place is taken.
+        let copying = KeepGoing::new(async move {
+            let copied = store.backup(&copy).await;
+            (copied, copy, dir, running)
+        });
+        let (copied, copy, dir, running) = copying.await;
+        copied.map_err(|error| status::read_status(&error))?;
         let file = File::open(&copy).map_err(|error| failed(&copy, &error))?;
         let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
         tokio::task::spawn_blocking(move || {
             // The copy goes away with this task, sent or not.
-            let _dir = dir;
+            let _gone_at_the_end = (dir, running);
             let sent = send(file, |part| sender.blocking_send(Ok(BackupResponse { part: Some(part) })).is_ok());
             if let Err(error) = sent {
                 // Nobody listens any more where this fails too.

@@ -1,9 +1,7 @@
 //! Appends: one a call, or many pipelined on one.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, stream};
@@ -14,6 +12,7 @@ use tonic::Status;
 
 use super::Services;
 use super::ahead::Messages;
+use crate::keep_going::KeepGoing;
 
 /// Appends of one call that may be in flight.
 const IN_FLIGHT_MAX: usize = 1_024;
@@ -31,7 +30,7 @@ fn respond(answer: Answer) -> Result<v1::AppendResponse, Status> {
 /// Puts an append to the store, and does not wait for ever.
 async fn ask(services: &Services, request: AppendRequest) -> Answer {
     let store = Arc::clone(&services.store);
-    let appending = KeepGoing(Some(Box::pin(async move { store.append(request).await })));
+    let appending = KeepGoing::new(async move { store.append(request).await });
     tokio::time::timeout(services.append_timeout, appending).await.unwrap_or_else(|_| {
         let reason = format!("the store did not answer within {} ms", services.append_timeout.as_millis());
         Err(AppendError::Unknown { reason })
@@ -95,26 +94,3 @@ fn response(correlation: u64, answer: Answer) -> v1::AppendStreamResponse {
 }
 
 type Answer = Result<AppendOutcome, AppendError>;
-
-/// An append that goes on when nobody waits for it any more: half an append is nothing a store should have to undo
-/// because a timer rang or a connection broke.
-struct KeepGoing(Option<BoxFuture<'static, Answer>>);
-
-impl Future for KeepGoing {
-    type Output = Answer;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let appending = self.0.as_mut().expect("not polled after it was ready");
-        let answer = std::task::ready!(appending.as_mut().poll(context));
-        self.0 = None;
-        Poll::Ready(answer)
-    }
-}
-
-impl Drop for KeepGoing {
-    fn drop(&mut self) {
-        if let (Some(appending), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(appending);
-        }
-    }
-}

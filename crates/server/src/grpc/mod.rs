@@ -22,6 +22,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use admin::AdminService;
+pub(crate) use admin::sweep_backups;
 use event_store::EventStoreService;
 
 /// What a request may have beyond the bytes of its append, so that the store's limit fires and not the transport's.
@@ -57,6 +58,7 @@ impl Services {
 ///
 /// Has to be called within a runtime: a task tells health when the server goes away.
 pub fn services(services: Services) -> axum::Router {
+    pacioli_api::wire::bounds::allow(&services.limits);
     let request_max = services.limits.append_bytes_max.saturating_add(REQUEST_MARGIN);
     let reporter = HealthReporter::new();
     tokio::spawn(report_health(reporter.clone(), services.clone()));

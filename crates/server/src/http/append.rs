@@ -8,10 +8,12 @@ use axum::response::Response;
 use http::header::{ETAG, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pacioli_api::cloudevents;
-use pacioli_api::import::{self, CloudEvent};
+use pacioli_api::import::{self, CloudEvent, Plain};
 use pacioli_api::json::{AppendBody, AppendsBody};
 use pacioli_api::problem::{Kind, Problem};
-use pacioli_core::{AppendOutcome, AppendRequest, Appended, EventStore, NewEvent, StreamName, StreamWrite};
+use pacioli_core::{
+    AppendError, AppendOutcome, AppendRequest, Appended, EventStore, NewEvent, StreamName, StreamWrite,
+};
 use uuid::Uuid;
 
 use super::answer::{Failure, json};
@@ -32,19 +34,21 @@ pub(super) async fn to_one_stream(
     let is_cloud_event = media_type != "application/json";
     let read = match media_type.as_str() {
         "application/json" => {
-            |body: &[u8], _: &StreamName| Ok(import::plain_events(body).map_err(|e| Problem::from(&e))?)
+            |body: &[u8], _: &StreamName| import::plain_events(body).map_err(|e| Failure::from(Problem::from(&e)))
         }
         cloudevents::MEDIA_TYPE => |body: &[u8], stream: &StreamName| {
             let event = import::cloud_event(body).map_err(|e| Problem::from(&e))?;
-            belonging(vec![event], stream, |_| "subject".to_owned())
+            let content = belonging(vec![event], stream, |_| "subject".to_owned())?;
+            Ok(Plain { content, made_ids: false })
         },
         cloudevents::MEDIA_TYPE_BATCH => |body: &[u8], stream: &StreamName| {
             let events = import::cloud_events(body).map_err(|e| Problem::from(&e))?;
-            belonging(events, stream, |index| format!("[{index}].subject"))
+            let content = belonging(events, stream, |index| format!("[{index}].subject"))?;
+            Ok(Plain { content, made_ids: false })
         },
         _ => return Err(unsupported(&media_type, &[cloudevents::MEDIA_TYPE, cloudevents::MEDIA_TYPE_BATCH])),
     };
-    let events = read(&body::read(&app, request).await?, &stream)?;
+    let Plain { content: events, made_ids } = read(&body::read(&app, request).await?, &stream)?;
     let write = StreamWrite { stream, expected: precondition.unwrap_or_default(), events };
     let append = AppendRequest { key, writes: vec![write], ..AppendRequest::default() };
     let in_body = |problem: Problem| {
@@ -52,7 +56,7 @@ pub(super) async fn to_one_stream(
         let problem = if is_cloud_event { problem.in_cloud_events() } else { problem };
         Failure::from(if precondition.is_some() { problem.by_precondition_header() } else { problem })
     };
-    let appended = append_or_say_why(&app, append).await.map_err(in_body)?;
+    let appended = append_or_say_why(&app, append, made_ids).await.map_err(in_body)?;
     let mut response = json(status(&appended), &AppendBody::from(&appended));
     let version = appended.streams.first().map(|written| written.last_version);
     if let Some(tag) = version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok()) {
@@ -72,22 +76,26 @@ pub(super) async fn to_several_streams(State(app): State<Arc<App>>, request: Req
         return Err(unsupported(&media_type, &[]));
     }
     let body = body::read(&app, request).await?;
-    let mut append = pacioli_api::json::append_request(&body).map_err(|error| Problem::from(&error))?;
+    let read = pacioli_api::json::append_request(&body).map_err(|error| Problem::from(&error))?;
+    let Plain { content: mut append, made_ids } = read;
     match (key, append.key) {
         (Some(header), Some(in_body)) if header != in_body => {
             return Err(Problem::invalid("key", "is another than that of the Idempotency-Key header").into());
         }
         (header, in_body) => append.key = in_body.or(header),
     }
-    let appended = append_or_say_why(&app, append).await?;
+    let appended = append_or_say_why(&app, append, made_ids).await?;
     Ok(json(status(&appended), &AppendsBody::from(&appended)))
 }
 
-async fn append_or_say_why(app: &App, append: AppendRequest) -> Result<Appended, Problem> {
+/// Appends. `made_ids` tells that sending the same body again would make other events of it.
+async fn append_or_say_why(app: &App, append: AppendRequest, made_ids: bool) -> Result<Appended, Problem> {
+    let is_recognised = append.key.is_some() || !made_ids;
     match app.store.append(append).await {
         Ok(AppendOutcome::Appended(appended)) => Ok(appended),
         Ok(AppendOutcome::Conflict(conflict)) => Err(Problem::from(&conflict)),
         Ok(AppendOutcome::Refused(refusal)) => Err(Problem::from(&refusal)),
+        Err(AppendError::Unknown { reason }) if !is_recognised => Err(Problem::unknown_without_ids(&reason)),
         Err(error) => Err(Problem::from(&error)),
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method};
 use pacioli_api::problem::{Kind, Problem};
 use tracing::Instrument;
@@ -16,9 +16,12 @@ use uuid::Uuid;
 
 use super::App;
 use super::answer::{Failure, grpc_status, is_grpc};
-use super::routes::{GRPC, Row, grpc_row, rows_of};
+use super::host;
+use super::query::Format;
+use super::revocation::{Ending, until_revoked};
+use super::routes::{Lasts, Row, grpc_row, rows_of};
 use crate::metrics::{RequestLabel, RouteLabel};
-use crate::tokens::{Bearer, Role};
+use crate::tokens::{Bearer, Role, Tokens, Used};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -49,15 +52,34 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
 
 async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> Response {
     let is_grpc = is_grpc(&request);
-    if let Err(refused) = authorize(app, asked, &request) {
-        return refused.answer(is_grpc);
+    if app.local_names_only
+        && let Some(refusal) = host::refusal(&request)
+    {
+        return refusal;
     }
+    let used = match authorize(app, asked, &request) {
+        Ok(used) => used,
+        Err(refused) => return refused.answer(is_grpc),
+    };
+    // A token that is taken away ends what it let in.
+    let guard = app.tokens.as_ref().zip(used);
+    let request = match (guard, asked.lasts) {
+        (Some((tokens, used)), Lasts::WhileAsked) => {
+            request.map(|body| until_revoked(tokens, used, Ending::Requests, body))
+        }
+        _ => request,
+    };
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
-    // gRPC brings its own deadlines. The table says what it is and not the content type, which anybody can claim.
-    let handled =
-        if asked.is_grpc { Ok(handled.await) } else { tokio::time::timeout(app.limits.request_timeout, handled).await };
+    // The table says what it is and not the content type, which anybody can claim.
+    let handled = match asked.lasts {
+        Lasts::AsLongAsItTakes => Ok(handled.await),
+        _ => tokio::time::timeout(app.limits.request_timeout, handled).await,
+    };
     match handled {
-        Ok(Ok(response)) => response,
+        Ok(Ok(response)) => match (guard, ending(asked, &response)) {
+            (Some((tokens, used)), Some(ending)) => response.map(|body| until_revoked(tokens, used, ending, body)),
+            _ => response,
+        },
         Ok(Err(_)) if is_grpc => grpc_status(13, "the server failed; its log says more"),
         Ok(Err(_)) => {
             tracing::error!("a handler panicked");
@@ -65,9 +87,26 @@ async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> 
         }
         Err(_) => {
             let seconds = app.limits.request_timeout.as_secs();
-            let detail = format!("no answer within {seconds} s; an append may be sent again as it was");
+            let detail = format!(
+                "no answer within {seconds} s; an append may be sent again as it was if its events had ids or it had a key, \
+                 else read the stream first"
+            );
+            if is_grpc {
+                return grpc_status(4, &detail);
+            }
             Failure::from(Problem::retry(Kind::Timeout, detail)).into_response()
         }
+    }
+}
+
+/// How the answer ends when its token does; `None` where it is short.
+fn ending(asked: &Asked, response: &Response) -> Option<Ending> {
+    let content_type = || response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    match asked.lasts {
+        Lasts::WhileAnswering | Lasts::AsLongAsItTakes => Some(Ending::Status),
+        // Its requests end, and then it.
+        Lasts::WhileAsked => None,
+        Lasts::Shortly => (content_type() == Some(Format::Live.media_type().as_bytes())).then_some(Ending::Event),
     }
 }
 
@@ -98,7 +137,7 @@ fn method(method: &Method) -> &'static str {
 /// What a request asks for, by the table of routes.
 struct Asked {
     route: &'static str,
-    is_grpc: bool,
+    lasts: Lasts,
     needs: Needs,
 }
 
@@ -115,21 +154,21 @@ impl Asked {
         }
         let Some(matched) = request.extensions().get::<MatchedPath>() else {
             // The answer will be that there is no such path.
-            return Asked { route: "none", is_grpc: false, needs: Needs::Nothing };
+            return Asked { route: "none", lasts: Lasts::Shortly, needs: Needs::Nothing };
         };
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let mut rows = rows_of(matched.as_str()).peekable();
         match (rows.peek(), rows_of(matched.as_str()).find(|row| row.method == method.as_str())) {
             (_, Some(row)) => Asked::by(row),
             // The answer will be that the path does not know the method.
-            (Some(row), None) => Asked { route: row.path, is_grpc: false, needs: Needs::Nothing },
+            (Some(row), None) => Asked { route: row.path, lasts: Lasts::Shortly, needs: Needs::Nothing },
             // A route that nobody put into the table is closed.
-            (None, None) => Asked { route: "none", is_grpc: false, needs: Needs::Role(Role::Admin) },
+            (None, None) => Asked { route: "none", lasts: Lasts::Shortly, needs: Needs::Role(Role::Admin) },
         }
     }
 
     fn by(row: &'static Row) -> Asked {
-        Asked { route: row.path, is_grpc: row.method == GRPC, needs: row.needs.map_or(Needs::Nothing, Needs::Role) }
+        Asked { route: row.path, lasts: row.lasts, needs: row.needs.map_or(Needs::Nothing, Needs::Role) }
     }
 }
 
@@ -140,18 +179,20 @@ enum Refused {
     Role { bearer: Bearer, needs: Role },
 }
 
-fn authorize(app: &App, asked: &Asked, request: &Request) -> Result<(), Refused> {
-    let (Some(tokens), Needs::Role(needs)) = (&app.tokens, asked.needs) else { return Ok(()) };
+/// Lets a request in, or not; with the token that did where one is needed.
+fn authorize(app: &App, asked: &Asked, request: &Request) -> Result<Option<Used>, Refused> {
+    let (Some(tokens), Needs::Role(needs)) = (&app.tokens, asked.needs) else { return Ok(None) };
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let secret = header
         .and_then(|header| header.split_once(' '))
         .and_then(|(scheme, secret)| scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim()));
-    let bearer = tokens.bearer(secret.ok_or(Refused::NoToken)?).ok_or(Refused::UnknownToken)?;
+    let secret = secret.ok_or(Refused::NoToken)?;
+    let bearer = tokens.bearer(secret).ok_or(Refused::UnknownToken)?;
     if bearer.role < needs {
         return Err(Refused::Role { bearer, needs });
     }
     tracing::debug!(bearer = bearer.name, "let in");
-    Ok(())
+    Ok(Some(Tokens::used(secret, needs)))
 }
 
 impl Refused {

@@ -7,11 +7,13 @@ mod answer;
 mod append;
 mod around;
 mod body;
+mod host;
 mod live;
 mod operations;
 mod pages;
 mod query;
 mod read;
+mod revocation;
 pub(crate) mod routes;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: ServerLimits,
     pub(crate) tokens: Option<Arc<Tokens>>,
+    /// Whether only the names of this machine are answered to, see [`host`].
+    pub(crate) local_names_only: bool,
 }
 
 /// Everything the port speaks: HTTP, and gRPC as `grpc` has it.

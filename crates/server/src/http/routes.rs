@@ -16,10 +16,29 @@ pub(crate) struct Row {
     pub(crate) path: &'static str,
     /// What a token must allow; `None` is open to everybody.
     pub(crate) needs: Option<Role>,
+    /// How long it goes on.
+    pub(crate) lasts: Lasts,
+}
+
+/// How long a call goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// Until its answer, which has its time. A GET that follows the log goes on all the same; its media type tells.
+    Shortly,
+    /// As long as there is something to answer; the answer begins in time.
+    WhileAnswering,
+    /// As long as requests come.
+    WhileAsked,
+    /// As long as it takes, also until the answer begins: a copy of the store comes first.
+    AsLongAsItTakes,
 }
 
 const fn row(method: &'static str, path: &'static str, needs: Option<Role>) -> Row {
-    Row { method, path, needs }
+    Row { method, path, needs, lasts: Lasts::Shortly }
+}
+
+const fn grpc(path: &'static str, needs: Option<Role>, lasts: Lasts) -> Row {
+    Row { method: GRPC, path, needs, lasts }
 }
 
 /// What a method that is missing here is called in [`Row::method`].
@@ -42,23 +61,23 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/docs", None),
     row("GET", "/openapi.json", None),
     row("GET", "/metrics", Some(Role::Read)),
-    row(GRPC, "/pacioli.v1.EventStore/Append", Some(Role::Append)),
-    row(GRPC, "/pacioli.v1.EventStore/AppendStream", Some(Role::Append)),
-    row(GRPC, "/pacioli.v1.EventStore/ReadStream", Some(Role::Read)),
-    row(GRPC, "/pacioli.v1.EventStore/ReadLog", Some(Role::Read)),
-    row(GRPC, "/pacioli.v1.EventStore/Subscribe", Some(Role::Read)),
-    row(GRPC, "/pacioli.v1.EventStore/GetStream", Some(Role::Read)),
-    row(GRPC, "/pacioli.v1.EventStore/ListStreams", Some(Role::Read)),
-    row(GRPC, "/pacioli.v1.EventStore/GetHead", Some(Role::Read)),
-    row(GRPC, "/pacioli.v1.EventStore/GetTracking", Some(Role::Read)),
+    grpc("/pacioli.v1.EventStore/Append", Some(Role::Append), Lasts::Shortly),
+    grpc("/pacioli.v1.EventStore/AppendStream", Some(Role::Append), Lasts::WhileAsked),
+    grpc("/pacioli.v1.EventStore/ReadStream", Some(Role::Read), Lasts::WhileAnswering),
+    grpc("/pacioli.v1.EventStore/ReadLog", Some(Role::Read), Lasts::WhileAnswering),
+    grpc("/pacioli.v1.EventStore/Subscribe", Some(Role::Read), Lasts::WhileAnswering),
+    grpc("/pacioli.v1.EventStore/GetStream", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.EventStore/ListStreams", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.EventStore/GetHead", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.EventStore/GetTracking", Some(Role::Read), Lasts::Shortly),
     // A lease lets its holder keep others from their work, so it takes the right to write.
-    row(GRPC, "/pacioli.v1.EventStore/AcquireLease", Some(Role::Append)),
-    row(GRPC, "/pacioli.v1.EventStore/ReleaseLease", Some(Role::Append)),
-    row(GRPC, "/pacioli.v1.Admin/Backup", Some(Role::Admin)),
-    row(GRPC, "/grpc.health.v1.Health/Check", None),
-    row(GRPC, "/grpc.health.v1.Health/Watch", None),
-    row(GRPC, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Some(Role::Read)),
-    row(GRPC, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Role::Read)),
+    grpc("/pacioli.v1.EventStore/AcquireLease", Some(Role::Append), Lasts::Shortly),
+    grpc("/pacioli.v1.EventStore/ReleaseLease", Some(Role::Append), Lasts::Shortly),
+    grpc("/pacioli.v1.Admin/Backup", Some(Role::Admin), Lasts::AsLongAsItTakes),
+    grpc("/grpc.health.v1.Health/Check", None, Lasts::Shortly),
+    grpc("/grpc.health.v1.Health/Watch", None, Lasts::WhileAnswering),
+    grpc("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Some(Role::Read), Lasts::WhileAnswering),
+    grpc("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Role::Read), Lasts::WhileAnswering),
 ];
 
 /// What answers a row; `None` for gRPC, whose services answer themselves.
