@@ -10,9 +10,7 @@
 //! ```
 //!
 //! `subject` is the stream. `streamversion`, `partition` and `schemaversion` are numbers, `position` is text because it
-//! outgrows what CloudEvents calls an integer. `time` is `occurred_at`, or else `recorded_at`: an importer that finds
-//! `time` spelt exactly as `recordedat` knows that no `occurred_at` was given, and where one was given that equals
-//! `recorded_at`, its offset is spelt `+00:00` instead of `Z` to tell the two apart. `tags` are joined by commas,
+//! outgrows what CloudEvents calls an integer. `time` is `occurred_at`, or else `recorded_at`. `tags` are joined by commas,
 //! `metadata` is the free headers as JSON text, `sourceid` is the id an event was imported with, where that was no UUID.
 //! Reading is in [`mod@crate::import`].
 
@@ -56,11 +54,7 @@ pub fn write(out: &mut Vec<u8>, event: &RecordedEvent, fields: &Fields, layout: 
     out.extend_from_slice(br#","subject":"#);
     push_string(out, event.stream.as_str());
     out.extend_from_slice(br#","time":""#);
-    match event.occurred_at {
-        Some(at) if at == event.recorded_at => time::write_with_numeric_offset(out, at),
-        Some(at) => time::write(out, at),
-        None => time::write(out, event.recorded_at),
-    }
+    time::write(out, event.occurred_at.unwrap_or(event.recorded_at));
     out.push(b'"');
     let data = Data::of(event, fields, layout);
     match data {

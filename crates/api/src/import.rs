@@ -205,12 +205,8 @@ fn one_cloud_event(json: &str, at: At<'_>) -> Result<CloudEvent, InvalidAppend> 
         None | Some("") => Tags::default(),
         Some(joined) => tags(joined.split(',').map(|tag| Cow::Borrowed(tag.trim())), at)?,
     };
-    let occurred_at = match &seen.time {
-        // An export spells `time` exactly as `recordedat` where nobody said when it happened.
-        Some(time) if seen.recordedat.as_deref() == Some(time) => None,
-        Some(time) => Some(moment(time, "time", at)?),
-        None => None,
-    };
+    // Also where an export gives the time of recording: the event must not be dated anew in the store it moves to.
+    let occurred_at = seen.time.as_deref().map(|time| moment(time, "time", at)).transpose()?;
     let data = payload(&mut seen, at)?;
     metadata.headers = headers(&seen, at)?;
     let event = NewEvent { id, event_type, schema_version: schema, data, metadata, tags, occurred_at };

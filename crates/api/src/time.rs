@@ -11,24 +11,6 @@ const SECONDS_A_DAY: i64 = 86_400;
 ///
 /// Years beyond 0000 to 9999, which RFC 3339 cannot write, get a sign and six digits, as ISO 8601 has it.
 pub fn write(out: &mut Vec<u8>, at: Timestamp) {
-    write_without_offset(out, at);
-    out.push(b'Z');
-}
-
-/// The text that [`write()`] writes.
-pub fn format(at: Timestamp) -> String {
-    let mut out = Vec::with_capacity(27);
-    write(&mut out, at);
-    String::from_utf8(out).expect("digits and punctuation are ASCII")
-}
-
-/// Writes `at` like [`write()`], but with the offset spelt `+00:00`: the same moment, another text.
-pub(crate) fn write_with_numeric_offset(out: &mut Vec<u8>, at: Timestamp) {
-    write_without_offset(out, at);
-    out.extend_from_slice(b"+00:00");
-}
-
-fn write_without_offset(out: &mut Vec<u8>, at: Timestamp) {
     let seconds = at.as_micros().div_euclid(MICROS_A_SECOND);
     let micros = at.as_micros().rem_euclid(MICROS_A_SECOND) as u64;
     let (year, month, day) = civil(seconds.div_euclid(SECONDS_A_DAY));
@@ -53,6 +35,14 @@ fn write_without_offset(out: &mut Vec<u8>, at: Timestamp) {
             push_padded(out, micros, 6);
         }
     }
+    out.push(b'Z');
+}
+
+/// The text that [`write()`] writes.
+pub fn format(at: Timestamp) -> String {
+    let mut out = Vec::with_capacity(27);
+    write(&mut out, at);
+    String::from_utf8(out).expect("digits and punctuation are ASCII")
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar reaching both ways without end.
