@@ -3,6 +3,7 @@
 // A command's output is its product, so it prints.
 #![expect(clippy::print_stdout, reason = "xtask is a command line tool that reports on standard output")]
 
+mod kill;
 mod release;
 mod test;
 mod tidy;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
   cargo x test --skip-slow                  without the tests in modules named `slow`
   cargo x test -- -p pacioli-core decide    the tests of one crate whose name contains `decide`
   cargo x tidy --fix                        format, then every style and import rule
+  cargo x kill --kills 1000                 kill a server under load, and check every promise
   cargo x codegen                           protobuf to Rust, into crates/api/src/generated"
 )]
 struct Args {
@@ -57,6 +59,18 @@ enum Command {
         #[arg(long)]
         fix: bool,
     },
+    /// Kill a server at random under load, again and again, and check every promise from the clients' history.
+    #[command(after_help = "Examples:
+  cargo x kill                           100 kills, about a minute
+  cargo x kill --kills 10000 --seed 7    a night")]
+    Kill {
+        /// How often.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        kills: u64,
+        /// Decides what the clients ask and when the server is killed.
+        #[arg(long, value_name = "N", default_value_t = 1494)]
+        seed: u64,
+    },
     /// Regenerate crates/api/src/generated from crates/api/proto.
     #[command(after_help = "Examples:
   cargo x codegen
@@ -81,6 +95,7 @@ fn main() -> std::process::ExitCode {
     let result = match Args::parse().command {
         Command::Test { skip_slow, args } => test::run(skip_slow, &args),
         Command::Tidy { online, fix } => tidy::run(&tidy::Options { online, fix }),
+        Command::Kill { kills, seed } => kill::run(kills, seed),
         Command::Codegen { check } => codegen::run(check),
         Command::Release { online } => release::run(online),
     };

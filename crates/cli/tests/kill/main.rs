@@ -2,9 +2,8 @@
 //! the clients wrote: what was acknowledged is there exactly once and byte-equal, no number is missing, what got no
 //! answer is there whole and once or not at all, and a follower across all kills saw exactly the log.
 //!
-//! A short seeded slice runs with the tests. A campaign: `PACIOLI_KILLS=1000 PACIOLI_SEED=7 cargo test -p pacioli-cli
-//! --release --test kill`. The seed decides what the clients ask and when the server is killed; how the two meet is up to
-//! the machine.
+//! A short seeded slice runs with the tests. A campaign: `cargo x kill --kills 1000 --seed 7`.
+//! The seed decides what the clients ask and when the server is killed; how the two meet is up to the machine.
 
 mod checker;
 mod history;
