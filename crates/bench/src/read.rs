@@ -1,6 +1,6 @@
 //! The read workload: the whole log from its start to its head.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use pacioli_core::{Delivery, EventStore, Filter, PayloadChoice, ReadLog, Subscribe};
@@ -42,43 +42,47 @@ pub async fn fill(connections: &Connections, parameters: &Parameters) -> Result<
     Ok(parameters.events)
 }
 
-/// Reads everything up to the head as it is now. A latency is the time from one page or delivery to the next.
+/// Reads everything up to the head as it is now: once, or whole again until `at_least` has passed. A latency is the time
+/// from one page or delivery to the next.
 ///
 /// # Errors
 /// [`BenchError::Read`] where the store fails, [`BenchError::Outcome`] where the log ends before its head.
-pub async fn read(connections: &Connections, means: Means) -> Result<Measured, BenchError> {
+pub async fn read(connections: &Connections, means: Means, at_least: Option<Duration>) -> Result<Measured, BenchError> {
     let Some(store) = connections.first() else {
         return Err(BenchError::Usage("--connections must be at least 1".to_owned()));
     };
-    match means {
-        Means::Subscribe => read_by_subscription(&**store).await,
-        Means::Pages => read_by_pages(&**store).await,
+    let mut tally = Tally::new(Instant::now());
+    loop {
+        match means {
+            Means::Subscribe => read_by_subscription(&**store, &mut tally).await?,
+            Means::Pages => read_by_pages(&**store, &mut tally).await?,
+        }
+        if at_least.is_none_or(|time| tally.began.elapsed() >= time) {
+            return Ok(tally.finish());
+        }
     }
 }
 
-async fn read_by_subscription(store: &dyn EventStore) -> Result<Measured, BenchError> {
-    let began = Instant::now();
-    let mut tally = Tally::new(began);
+async fn read_by_subscription(store: &dyn EventStore, tally: &mut Tally) -> Result<(), BenchError> {
     let mut deliveries = store.subscribe(Subscribe { batch_max: PAGE_EVENTS, ..Subscribe::default() }).await?;
     while let Some(delivery) = deliveries.next().await {
         match delivery? {
             Delivery::Events { events, .. } => tally.take(events.len()),
-            Delivery::CaughtUp { .. } => return Ok(tally.finish()),
+            Delivery::CaughtUp { .. } => return Ok(()),
             Delivery::Heartbeat { .. } => {}
         }
     }
     Err(BenchError::Outcome("the subscription ended before it had caught up".to_owned()))
 }
 
-async fn read_by_pages(store: &dyn EventStore) -> Result<Measured, BenchError> {
-    let mut tally = Tally::new(Instant::now());
+async fn read_by_pages(store: &dyn EventStore, tally: &mut Tally) -> Result<(), BenchError> {
     let mut after = None;
     loop {
         let read = ReadLog { after, filter: Filter::default(), limit: PAGE_EVENTS, payload: PayloadChoice::All };
         let page = store.read_log(read).await?;
         tally.take(page.events.len());
         if page.at_head() {
-            return Ok(tally.finish());
+            return Ok(());
         }
         after = Some(page.checkpoint);
     }
@@ -123,9 +127,12 @@ mod tests {
         assert_eq!(fill(&store, &parameters).await.unwrap(), 10_000);
         assert_eq!(fill(&store, &parameters).await.unwrap(), 10_000, "a store that has events is left as it is");
         for means in [Means::Subscribe, Means::Pages] {
-            let measured = read(&store, means).await.unwrap();
+            let measured = read(&store, means, None).await.unwrap();
             assert_eq!(measured.events, 10_000);
             assert!(measured.events_per_second() > 0.0);
+            let time = Duration::from_millis(200);
+            let measured = read(&store, means, Some(time)).await.unwrap();
+            assert!(measured.elapsed >= time && measured.events > 0 && measured.events.is_multiple_of(10_000));
         }
     }
 }

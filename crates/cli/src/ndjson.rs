@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use pacioli_api::import;
-use pacioli_core::{NewEvent, StreamName};
+use pacioli_core::{InvalidAppend, NewEvent, StreamName};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
@@ -153,13 +153,26 @@ impl<R: Read> Lines<R> {
 fn parse(line: &[u8]) -> Parsed {
     let event = match import::cloud_event(line) {
         Ok(event) => event,
-        Err(error) => return Parsed::Invalid(error.to_string()),
+        Err(error) => return Parsed::Invalid(in_line(&error)),
     };
     match event.subject.as_deref().map(StreamName::new) {
         None => Parsed::Invalid("subject: is missing; it names the stream, like `account-1`".to_owned()),
         Some(Err(error)) => Parsed::Invalid(format!("subject: {error}")),
         Some(Ok(stream)) => Parsed::Event(stream, Box::new(event.event)),
     }
+}
+
+/// What is wrong with a line. A line is one body, so of the place only the column says something.
+fn in_line(error: &InvalidAppend) -> String {
+    let whole = || match error.field.as_str() {
+        "body" => error.problem.clone(),
+        _ => error.to_string(),
+    };
+    let Some((problem, column)) = error.problem.rsplit_once(" at line 1 column ") else { return whole() };
+    if error.field != "body" || column.parse::<u64>().is_err() {
+        return whole();
+    }
+    format!("column {column}: {}", problem.strip_prefix("is not as expected: ").unwrap_or(problem))
 }
 
 struct Counted<R> {
@@ -210,6 +223,12 @@ mod tests {
         assert_eq!(lines(&packed).len(), 1_000);
         let found = lines(&packed[..packed.len() - 10]);
         assert!(matches!(found.last().unwrap().parsed, Parsed::Unreadable(_)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_column() {
+        let found = lines(b"{\"id\":\n");
+        assert!(matches!(&found[0].parsed, Parsed::Invalid(why) if why.starts_with("column 6: ")), "{found:?}");
     }
 
     #[test]

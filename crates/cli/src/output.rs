@@ -196,6 +196,11 @@ pub(crate) fn grouped(number: u64) -> String {
     grouped
 }
 
+/// So many of something: `1 event`, `2,000 events`.
+pub(crate) fn count_of(number: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// Bytes as a person reads them: 1.5 MiB.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

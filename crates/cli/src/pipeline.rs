@@ -101,6 +101,8 @@ impl Pipeline {
         self.bytes -= bytes;
         let result = result.map_err(|error| match error {
             AppendError::Invalid(invalid) => Unanswered::Invalid(invalid),
+            // Waiting does not help who lacks a role.
+            error @ AppendError::Denied { .. } => Unanswered::Failed(Failure::from(error)),
             error => Unanswered::Failed(
                 Failure::from(error)
                     .hint("Start it again when the store is back: what is stored already is recognised."),

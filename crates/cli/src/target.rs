@@ -70,6 +70,24 @@ impl StoreArgs {
         place(self.server.clone(), self.store.clone(), variable("PACIOLI_SERVER"), variable("PACIOLI_STORE"))
     }
 
+    /// Whether an option or the environment names a store at all.
+    pub(crate) fn is_named(&self) -> bool {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        self.server.is_some() || self.store.is_some() || is_set("PACIOLI_SERVER") || is_set("PACIOLI_STORE")
+    }
+
+    /// Opens a store that must be there: whoever only reads has nothing to look for in one that would be made for it.
+    pub(crate) async fn open_existing(&self) -> Result<Arc<dyn EventStore>, Failure> {
+        if let Place::Store(url) = self.place()?
+            && let Some(directory) = pacioli_server::data_directory(&url)
+            && !directory.join("log.db").exists()
+        {
+            return Err(Failure::failed(format!("there is no store in {}; it has no `log.db`", directory.display()))
+                .hint("Name the directory of a store; `pacioli serve`, `append` and `import` make a new one."));
+        }
+        self.open().await
+    }
+
     /// Opens it.
     pub(crate) async fn open(&self) -> Result<Arc<dyn EventStore>, Failure> {
         Ok(self.open_target().await?.store())
@@ -94,7 +112,10 @@ impl StoreArgs {
                 std::fs::read(path).map_err(Failure::io(format!("--ca-cert: could not read {}", path.display())))?;
             config.ca_pem = Some(pem);
         }
-        let client = Client::connect(config).map_err(|error| Failure::usage(error.to_string()))?;
+        let client = Client::connect(config).map_err(|error| match (error.field, &self.ca_cert) {
+            ("ca_pem", Some(path)) => Failure::usage(format!("--ca-cert {}: {}", path.display(), error.problem)),
+            _ => Failure::usage(error.to_string()),
+        })?;
         if let Some(address) = address(url) {
             let problem = match tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(&address)).await {
                 Ok(Ok(_)) => return Ok(Target::Server(client)),

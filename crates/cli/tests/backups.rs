@@ -24,6 +24,12 @@ fn a_backup_is_whole_and_overwrites_nothing() {
     assert!(!server.file("memory.db").exists());
 }
 
+#[test]
+fn a_backup_to_a_pipe_is_refused() {
+    run(["backup", "-", "--store", "memory:"]).fails(2, "pipe");
+    assert!(!std::path::Path::new("-").exists());
+}
+
 /// A directory for temporary files is often too small for a copy of the store, and nobody tidies the data's.
 #[test]
 fn backups_are_put_together_beside_the_data_and_torn_ones_are_swept_at_start() {

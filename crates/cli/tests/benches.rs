@@ -48,11 +48,25 @@ fn read_and_subscribe_report_what_they_delivered() {
     let read = bench(&["read", "--store", "sqlite:", "--events", "5000"]);
     assert_report(&read, "read");
     assert_eq!(read["events"], 5_000);
+    let again = bench(&["read", "--store", "sqlite:", "--events", "1000", "--seconds", "0.5"]);
+    let events = again["events"].as_u64().unwrap();
+    assert!(events > 1_000 && events.is_multiple_of(1_000), "{again}");
+    assert_eq!(again["parameters"]["seconds"], 0.5);
     let pages = bench(&["read", "--spawn-server", "--events", "5000", "--by", "pages"]);
     assert_eq!(pages["events"], 5_000);
     let live = bench(&["subscribe", "--spawn-server", "--rate", "500", "--seconds", "1", "--warm-up", "0.2"]);
     assert_report(&live, "subscribe");
     assert_eq!(live["events"], 500);
+}
+
+/// The load of a bench has no business in a live server that merely listens at the default address.
+#[test]
+fn without_a_target_a_bench_starts_a_server_of_its_own_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().to_str().unwrap();
+    let finished = run(["bench", "read", "--events", "100", "--dir", dir, "--output", "json"]);
+    assert_eq!(finished.line()["parameters"]["target"], "a server of its own");
+    assert!(finished.err.contains("--spawn-server"), "{finished:?}");
 }
 
 #[test]
@@ -70,7 +84,10 @@ fn a_parameter_that_makes_no_sense_exits_2() {
         let finished = run(["bench", "append", "--store", "memory:", wrong, "0", "--seconds", "0.1"]);
         finished.fails(2, wrong);
     }
-    run(["bench", "append", "--seconds", "forever"]).fails(2, "--seconds");
+    for workload in ["append", "read", "subscribe"] {
+        run(["bench", workload, "--seconds", "forever"]).fails(2, "--seconds");
+        run(["bench", workload, "--seconds", "0"]).fails(2, "--seconds");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Importing again adds nothing, a bad line is named, and export then import loses nothing.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::{Finished, Server, run, text};
 
@@ -30,7 +30,10 @@ fn importing_again_adds_nothing_and_says_so() {
     assert_eq!(counts(&server.run(&["import", &more])), (50, 900, 0));
     assert_eq!(server.run(&["head"]).line()["checkpoint"], "0:950");
     let table = server.run(&["import", &more, "--output", "table"]);
-    assert!(table.out.starts_with("imported 950 events in "), "{table:?}");
+    assert!(table.out.starts_with("950 events in "), "{table:?}");
+    let one = server.write("one.ndjson", events(951).lines().last().unwrap());
+    let table = server.run(&["import", &one, "--output", "table"]);
+    assert!(table.out.starts_with("imported 1 event in "), "{table:?}");
 }
 
 #[test]

@@ -63,6 +63,66 @@ fn a_door_to_the_world_without_guard_is_refused() {
 }
 
 #[test]
+fn what_cannot_be_served_leaves_no_store_behind() {
+    let busy = Server::start();
+    let data = busy.file("other");
+    let (path, missing) = (text(&data), text(&busy.file("missing.pem")));
+    let listen = busy.url.strip_prefix("http://").unwrap();
+    for (wrong, says) in [
+        (&["--listen", "banana"][..], "banana"),
+        (&["--listen", listen], listen),
+        (&["--listen", "0.0.0.0:0"], "--insecure"),
+        (&["--listen", "127.0.0.1:0", "--tls-cert", &missing, "--tls-key", &missing], &missing),
+        (&["--listen", "127.0.0.1:0", "--tokens", &missing], &missing),
+    ] {
+        run(["serve", "--data", &path].iter().chain(wrong)).fails(1, says);
+        assert!(!data.exists(), "{wrong:?}");
+    }
+}
+
+/// Each within the time of a person who waits: what can never be is not tried for half a minute.
+#[test]
+fn a_connection_that_can_never_be_fails_at_once_and_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, pem: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        text(&path)
+    };
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (write("cert.pem", &made.cert.pem()), write("key.pem", &made.signing_key.serialize_pem()));
+    let server = Server::start_with(&["--tls-cert", &cert, "--tls-key", &key]);
+    let stranger = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let stranger = write("stranger.pem", &stranger.cert.pem());
+
+    // An authority that serves with its own certificate, as the first recipe for openssl makes it.
+    let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority = write("ca.pem", &parameters.self_signed(&authority_key).unwrap().pem());
+    let authority_key = write("ca-key.pem", &authority_key.serialize_pem());
+    let authoritative = Server::start_with(&["--tls-cert", &authority, "--tls-key", &authority_key]);
+
+    let plain = Server::start();
+    let as_plain = server.url.replace("https://", "http://");
+    let as_tls = plain.url.replace("http://", "https://");
+    let events = write("events.ndjson", r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","subject":"a-1"}"#);
+    for command in [&["head"][..], &["log"], &["append", "a-1", "--type", "T", "--data", "{}"], &["import", &events]] {
+        for (options, says) in [
+            (&["--server", &server.url, "--ca-cert", &stranger][..], "--ca-cert FILE"),
+            (&["--server", &authoritative.url, "--ca-cert", &authority], "CA:FALSE"),
+            (&["--server", &as_plain], &*server.url),
+            (&["--server", &as_tls, "--ca-cert", &cert], &*plain.url),
+        ] {
+            let began = Instant::now();
+            run(command.iter().chain(options)).fails(1, says);
+            assert!(began.elapsed() < Duration::from_secs(3), "{command:?} {options:?}: {:?}", began.elapsed());
+        }
+    }
+    server.run(&["head", "--ca-cert", &key]).fails(2, &format!("--ca-cert {key}"));
+}
+
+#[test]
 fn tokens_decide_who_may_do_what() {
     let token = |role: &str| {
         let line = run(["token", "new", "--role", role, "--name", "test", "--output", "json"]).line();
@@ -81,6 +141,10 @@ fn tokens_decide_who_may_do_what() {
     server.run(&[&append[..], &["--token", &reader]].concat()).fails(1, "--token");
     assert_eq!(server.run(&[&append[..], &["--token", &writer]].concat()).code, 0);
     assert_eq!(server.run(&["log", "--token", &reader]).lines().len(), 1);
+    let event = br#"{"specversion":"1.0","id":"1","source":"/s","type":"T","subject":"a-1"}"#;
+    let import = server.run_with(&["import", "-", "--token", &reader], event);
+    import.fails(1, "--token");
+    assert!(!import.err.contains("when the store is back"), "waiting does not help: {import:?}");
     let by_environment = pacioli().args(["head", "--server", &server.url]).env("PACIOLI_TOKEN", &reader).output();
     assert!(by_environment.unwrap().status.success());
 
@@ -96,7 +160,8 @@ fn partitions_are_fixed_when_the_store_is_made() {
     drop(server);
     let directory = tempfile::tempdir().unwrap();
     let store = format!("sqlite:{}", text(directory.path()));
-    assert_eq!(run(["head", "--store", &store]).code, 0);
+    let append = ["append", "account-1", "--type", "T", "--data", "{}"];
+    assert_eq!(run(append.iter().chain(&["--store", &store])).code, 0);
     let other = run(["serve", "--store", &store, "--partitions", "3", "--listen", "127.0.0.1:0"]);
     other.fails(1, "partition");
 }

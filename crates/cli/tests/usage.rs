@@ -71,3 +71,42 @@ fn the_environment_names_the_store() {
     assert_eq!(head(&[("PACIOLI_SERVER", "http://127.0.0.1:1")], &[]), 1);
     assert_eq!(head(&[("PACIOLI_SERVER", "http://127.0.0.1:1"), ("PACIOLI_STORE", "memory:")], &[]), 2);
 }
+
+/// An empty answer about a mistyped directory would be believed, and an empty backup kept.
+#[test]
+fn who_only_reads_makes_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let mistyped = directory.path().join("mistyped");
+    let copy = directory.path().join("copy");
+    let (store, copy) = (format!("sqlite:{}", mistyped.display()), copy.to_str().unwrap());
+    for command in [
+        &["read", "a-1"][..],
+        &["log"],
+        &["log", "--follow"],
+        &["streams"],
+        &["head"],
+        &["export", copy],
+        &["backup", copy],
+    ] {
+        run(command.iter().chain(&["--store", &store])).fails(1, "there is no store in");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{command:?}");
+    }
+    // A directory of other things is none either.
+    let other = format!("sqlite:{}", directory.path().display());
+    run(["head", "--store", &other]).fails(1, "there is no store in");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_wrong_value_is_told_in_words_of_its_own() {
+    let append = ["append", "a-1", "--type", "T", "--data", "{}", "--store", "memory:"];
+    let append = |option, value| run(append.iter().chain(&[option, value]));
+    append("--id", "abc").fails(2, "`abc` is no UUID");
+    append("--key", "abc").fails(2, "`abc` is no UUID");
+    append("--expect", "-1").fails(2, "`exists` or a version");
+    run(["read", "a-1", "--from", "abc"]).fails(2, "`abc` is no version");
+    run(["read", "a-1", "--from", "-1"]).fails(2, "`-1` is no version");
+    for command in [&["read", "a-1"][..], &["log"], &["streams"]] {
+        run(command.iter().chain(&["--limit", "0"])).fails(2, "--limit");
+    }
+}

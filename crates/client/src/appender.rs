@@ -109,8 +109,15 @@ impl Driver {
                 self.progress();
                 self.take(first);
             }
-            let status = match self.call().await {
+            let end = self.call().await;
+            let hopeless = match &end {
                 End::Done => return,
+                End::Refused(status) | End::Lost(status) => self.shared.is_hopeless(status),
+            };
+            let status = match end {
+                End::Done => return,
+                // Nothing was sent, so this try leaves no doubt behind.
+                End::Refused(status) | End::Lost(status) if hopeless.is_some() => status,
                 End::Refused(status) => {
                     self.unanswered.iter_mut().for_each(|in_flight| drop(in_flight.trail.failed(&status)));
                     status
@@ -123,9 +130,13 @@ impl Driver {
             if self.unanswered.is_empty() {
                 continue;
             }
-            if !is_open(&status) || !self.deadline.wait(self.backoff.next()).await {
+            if hopeless.is_some() || !is_open(&status) || !self.deadline.wait(self.backoff.next()).await {
                 for in_flight in self.unanswered.drain(..) {
-                    let error = in_flight.trail.last_word(status::append_error(&status));
+                    let error = match &hopeless {
+                        Some(error) => AppendError::Store(error.clone()),
+                        None => status::append_error(&status),
+                    };
+                    let error = in_flight.trail.last_word(error);
                     // Whoever does not wait for the answer does not want it.
                     let _ = in_flight.answer.send(Err(error));
                 }
@@ -156,7 +167,10 @@ impl Driver {
         let mut connection = self.shared.connections.store();
         let calling = connection.append_stream(stream::poll_fn(move |context| outgoing.poll_recv(context)));
         let mut answers = match tokio::time::timeout(self.shared.config.try_timeout, calling).await {
-            Ok(Ok(call)) => call.into_inner(),
+            Ok(Ok(call)) => {
+                self.shared.heard();
+                call.into_inner()
+            }
             Ok(Err(status)) => return End::Refused(status),
             Err(_) => return End::Lost(silent()),
         };

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::HeaderValue;
 use pacioli_api::generated::v1::admin_client::AdminClient;
 use pacioli_api::generated::v1::event_store_client::EventStoreClient;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -79,6 +81,10 @@ fn endpoint(config: &ClientConfig) -> Result<Endpoint, InvalidConfig> {
         (Some("http"), Some(_)) => Err(invalid(&"a certificate authority was given for a connection without TLS")),
         (Some("https"), ca_pem) => {
             let tls = match ca_pem {
+                // Without any to trust, every server would be refused later, and nobody would know why.
+                Some(pem) if !has_certificate(pem) => {
+                    return Err(InvalidConfig::new("ca_pem", "has no certificate in PEM form"));
+                }
                 Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
                 None => ClientTlsConfig::new().with_native_roots(),
             };
@@ -86,6 +92,10 @@ fn endpoint(config: &ClientConfig) -> Result<Endpoint, InvalidConfig> {
         }
         _ => Err(invalid(&"the scheme is neither http nor https")),
     }
+}
+
+fn has_certificate(pem: &[u8]) -> bool {
+    CertificateDer::pem_slice_iter(pem).next().is_some_and(|first| first.is_ok())
 }
 
 /// The last cause of an error, which is the one that says something.

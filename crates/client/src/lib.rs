@@ -19,6 +19,7 @@ mod appender;
 mod backup;
 mod config;
 mod connections;
+mod hopeless;
 mod pages;
 mod retry;
 mod store;

@@ -59,6 +59,7 @@ impl Reading {
         loop {
             let status = match self.message().await {
                 Ok(Some(message)) => {
+                    self.shared.heard();
                     let page = read::log_page_from_wire(message);
                     let page = page.map_err(|error| ReadError::Store(StoreError::new(error.to_string())))?;
                     self.read.after = Some(page.checkpoint.clone());
@@ -74,7 +75,10 @@ impl Reading {
             if self.left == Some(0) {
                 return Ok(None);
             }
-            if !status::is_transient(&status) || !self.deadline.wait(self.backoff.next()).await {
+            if !status::is_transient(&status)
+                || self.shared.is_hopeless(&status).is_some()
+                || !self.deadline.wait(self.backoff.next()).await
+            {
                 return Err(self.shared.read_error(&status));
             }
         }

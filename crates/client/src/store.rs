@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use crate::appender::Appender;
 use crate::config::{ClientConfig, InvalidConfig};
 use crate::connections::{Connections, StoreConnection, never_sent};
 use crate::retry::{Backoff, Deadline};
-use crate::{backup, pages, subscription};
+use crate::{backup, hopeless, pages, subscription};
 
 /// An event store at the other end of a network. Cloning it gives another handle on the same connections.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Client {
 pub(crate) struct Shared {
     pub(crate) config: ClientConfig,
     pub(crate) connections: Connections,
+    /// Whether the server ever spoke: one that did is worth waiting for, whatever comes in between.
+    answered: AtomicBool,
 }
 
 impl std::fmt::Debug for Client {
@@ -45,7 +48,7 @@ impl Client {
     /// Has to be called within a tokio runtime, which the connections live in.
     pub fn connect(config: ClientConfig) -> Result<Client, InvalidConfig> {
         let connections = Connections::new(&config)?;
-        Ok(Client { shared: Arc::new(Shared { config, connections }) })
+        Ok(Client { shared: Arc::new(Shared { config, connections, answered: AtomicBool::new(false) }) })
     }
 
     /// Many appends in flight on one call, answered in the order in which they were submitted.
@@ -73,19 +76,44 @@ impl Shared {
         loop {
             let patience = self.config.try_timeout.min(deadline.left());
             let status = match tokio::time::timeout(patience, call(self.connections.store())).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(answer)) => {
+                    self.heard();
+                    return Ok(answer);
+                }
                 Ok(Err(status)) => status,
                 Err(_) => Status::unavailable(format!("no answer came within {} ms", patience.as_millis())),
             };
-            if !status::is_transient(&status) || !deadline.wait(backoff.next()).await {
+            if !status::is_transient(&status)
+                || self.is_hopeless(&status).is_some()
+                || !deadline.wait(backoff.next()).await
+            {
                 return Err(self.read_error(&status));
             }
             tracing::debug!(url = %self.config.url, error = %status.message(), "a call failed and is made again");
         }
     }
 
+    /// The server gave an answer.
+    pub(crate) fn heard(&self) {
+        // Asked first, because a flag that is written on every call would travel between the cores.
+        if !self.answered.load(Ordering::Relaxed) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Why trying again is of no use and nothing was done, where that is so: there never was a connection, and none can be.
+    pub(crate) fn is_hopeless(&self, status: &Status) -> Option<StoreError> {
+        if self.answered.load(Ordering::Relaxed) {
+            return None;
+        }
+        hopeless::why(&self.config.url, status).map(StoreError::new)
+    }
+
     /// The error a status stands for, with the server's address where the server itself did not speak.
     pub(crate) fn read_error(&self, status: &Status) -> ReadError {
+        if let Some(error) = self.is_hopeless(status) {
+            return ReadError::Store(error);
+        }
         match status::read_error(status) {
             ReadError::Store(error) if status::Reason::of(status).is_none() => {
                 ReadError::Store(StoreError::new(format!("no answer from {}: {error}", self.config.url)))
@@ -103,8 +131,16 @@ impl Shared {
             let patience = self.config.try_timeout.min(deadline.left());
             let mut connection = self.connections.store();
             let error = match tokio::time::timeout(patience, connection.append(message.clone())).await {
-                Ok(Ok(response)) => return append::outcome_from_wire(response.into_inner()).map_err(unknown),
-                Ok(Err(status)) => trail.failed(&status),
+                Ok(Ok(response)) => {
+                    self.heard();
+                    return append::outcome_from_wire(response.into_inner()).map_err(unknown);
+                }
+                Ok(Err(status)) => {
+                    if let Some(error) = self.is_hopeless(&status) {
+                        return Err(trail.last_word(AppendError::Store(error)));
+                    }
+                    trail.failed(&status)
+                }
                 Err(_) => trail.silent(patience),
             };
             let wait = match &error {

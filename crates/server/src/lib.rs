@@ -31,4 +31,4 @@ pub mod tokens;
 
 pub use config::{DEFAULT_LISTEN, ServerConfig, ServerError, ServerLimits, TlsFiles};
 pub use open::{data_directory, open_store, open_store_with};
-pub use server::Server;
+pub use server::{Listening, Server};

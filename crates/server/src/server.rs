@@ -45,6 +45,15 @@ const PREFACE_BYTES: usize = 24;
 /// How often the file of tokens is looked at.
 const TOKENS_LOOK: Duration = Duration::from_secs(5);
 
+/// A port that is held, with all that [`Server::listen`] checked, before there is a store to serve.
+pub struct Listening {
+    config: ServerConfig,
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    tokens: Option<Arc<Tokens>>,
+}
+
 /// A server that listens, and serves once it [runs](Server::run).
 pub struct Server {
     listener: TcpListener,
@@ -57,24 +66,10 @@ pub struct Server {
     router: Router,
 }
 
-impl Server {
-    /// Listens as `config` says, on a port that is free from then on for nobody else.
-    ///
-    /// # Errors
-    /// [`ServerError::Unguarded`] where others could reach it and nothing guards it; else what cannot be read or bound.
-    pub async fn bind(config: ServerConfig, store: Arc<dyn EventStore>) -> Result<Server, ServerError> {
-        let failed = |reason: String| ServerError::Listen { address: config.listen.clone(), reason };
-        let addresses: Vec<SocketAddr> =
-            tokio::net::lookup_host(&config.listen).await.map_err(|error| failed(error.to_string()))?.collect();
-        let is_guarded = config.insecure || (config.tls.is_some() && config.tokens.is_some());
-        if !is_guarded && !addresses.iter().all(|address| address.ip().to_canonical().is_loopback()) {
-            return Err(ServerError::Unguarded { address: config.listen.clone() });
-        }
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
-        let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.map(Arc::new);
-        let listener = TcpListener::bind(&*addresses).await.map_err(|error| failed(error.to_string()))?;
-        let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
-
+impl Listening {
+    /// Makes the server of `store`. The directory for backups must be held by then: what torn ones left there is removed.
+    pub async fn serve(self, store: Arc<dyn EventStore>) -> Server {
+        let Listening { config, listener, address, tls, tokens } = self;
         if let Some(dir) = config.backup_dir.clone() {
             // Large files take their time to go.
             tokio::task::spawn_blocking(move || grpc::sweep_backups(&dir)).await.ok();
@@ -98,7 +93,37 @@ impl Server {
         });
         let connections = Connections::new(limits, metrics);
         let router = http::router(app, services);
-        Ok(Server { listener, address, tls, limits, door, tokens, connections, router })
+        Server { listener, address, tls, limits, door, tokens, connections, router }
+    }
+}
+
+impl Server {
+    /// Listens as `config` says and is ready to serve `store`: [`Server::listen`] and [`Listening::serve`] in one.
+    ///
+    /// # Errors
+    /// Those of [`Server::listen`].
+    pub async fn bind(config: ServerConfig, store: Arc<dyn EventStore>) -> Result<Server, ServerError> {
+        Ok(Server::listen(config).await?.serve(store).await)
+    }
+
+    /// Listens as `config` says, on a port that is free from then on for nobody else. Whoever makes a store for the
+    /// server does it after this, so that what cannot be served leaves no store behind.
+    ///
+    /// # Errors
+    /// [`ServerError::Unguarded`] where others could reach it and nothing guards it; else what cannot be read or bound.
+    pub async fn listen(config: ServerConfig) -> Result<Listening, ServerError> {
+        let failed = |reason: String| ServerError::Listen { address: config.listen.clone(), reason };
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host(&config.listen).await.map_err(|error| failed(error.to_string()))?.collect();
+        let is_guarded = config.insecure || (config.tls.is_some() && config.tokens.is_some());
+        if !is_guarded && !addresses.iter().all(|address| address.ip().to_canonical().is_loopback()) {
+            return Err(ServerError::Unguarded { address: config.listen.clone() });
+        }
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tokens = config.tokens.as_deref().map(Tokens::open).transpose()?.map(Arc::new);
+        let listener = TcpListener::bind(&*addresses).await.map_err(|error| failed(error.to_string()))?;
+        let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+        Ok(Listening { config, listener, address, tls, tokens })
     }
 
     /// Where it listens, with the port it got.

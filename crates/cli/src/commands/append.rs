@@ -7,8 +7,8 @@ use clap::Args;
 use pacioli_api::json::{self, AppendBody};
 use pacioli_api::{import, time};
 use pacioli_core::{
-    Append, AppendOutcome, Checkpoint, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Payload, Query,
-    QueryItem, StreamName, Tag, Tags, Timestamp,
+    Append, AppendOutcome, Checkpoint, EventId, EventType, ExpectedVersion, InvalidAppend, Metadata, NewEvent, Payload,
+    Query, QueryItem, StreamName, Tag, Tags, Timestamp,
 };
 use uuid::Uuid;
 
@@ -37,13 +37,14 @@ pub(crate) struct AppendCommand {
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     data: String,
     /// What the stream's version must be: any, none (no such stream yet), exists, or the version of its last event
-    #[arg(long, value_name = "any|none|exists|N", default_value = "any")]
+    #[arg(long, value_name = "any|none|exists|N", default_value = "any", value_parser = expected,
+          allow_negative_numbers = true)]
     expect: ExpectedVersion,
     /// Idempotency key: the same key and content again gives the first answer and stores nothing
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     key: Option<Uuid>,
     /// The event's id; by default a new UUIDv7
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     id: Option<Uuid>,
     /// A tag of the event, like seat:7. Given again: another one
     #[arg(long = "tag", value_name = "TAG")]
@@ -120,6 +121,14 @@ impl AppendCommand {
         }
         Ok(out.flush()?)
     }
+}
+
+fn expected(text: &str) -> Result<ExpectedVersion, String> {
+    text.parse().map_err(|error: InvalidAppend| error.problem)
+}
+
+fn uuid(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_| format!("`{text}` is no UUID"))
 }
 
 /// The bytes of an option that takes JSON, `@FILE` or `-`.

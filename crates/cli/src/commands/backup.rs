@@ -29,11 +29,15 @@ pub(crate) struct Backup {
 
 impl Backup {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        if self.file.as_os_str() == "-" {
+            return Err(Failure::usage("a backup cannot be written to a pipe; name a file")
+                .hint("`pacioli export -` writes the events to standard output."));
+        }
         if self.file.symlink_metadata().is_ok() {
             return Err(Failure::failed(format!("{} exists already", self.file.display()))
                 .hint("A backup never overwrites a file; name another one."));
         }
-        let store = self.store.open().await?;
+        let store = self.store.open_existing().await?;
         let progress = Progress::new(None);
         let copy = store.backup(&self.file);
         tokio::pin!(copy);

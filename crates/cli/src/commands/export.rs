@@ -12,7 +12,7 @@ use pacioli_api::fields::Fields;
 
 use super::log::{FilterArgs, read_pages};
 use crate::failure::Failure;
-use crate::output::{grouped, say};
+use crate::output::{count_of, say};
 use crate::progress::Progress;
 use crate::target::StoreArgs;
 
@@ -46,7 +46,7 @@ impl Export {
             return Err(Failure::failed(format!("{} exists already", self.file.display()))
                 .hint("An export never overwrites a file; name another one."));
         }
-        let store = self.store.open().await?;
+        let store = self.store.open_existing().await?;
         if to_stdout {
             let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
             self.write(&*store, &mut out).await?;
@@ -70,7 +70,7 @@ impl Export {
         };
         partial.file.sync_all().map_err(failed())?;
         partial.keep_as(&self.file)?;
-        say(&format!("exported {} events to {}", grouped(events), self.file.display()));
+        say(&format!("exported {} to {}", count_of(events, "event"), self.file.display()));
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl Export {
                 out.write_all(&line)?;
             }
             events_written += events.len() as u64;
-            progress.update(events_written, format!("{} events", grouped(events_written)));
+            progress.update(events_written, count_of(events_written, "event"));
             Ok(())
         })
         .await?;

@@ -25,7 +25,7 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.store.open().await?;
+        let store = self.store.open_existing().await?;
         let head = store.head().await?;
         let mut out = std::io::stdout().lock();
         match self.output.form() {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::{Code, Failure};
 use crate::ndjson::{self, Line, Parsed};
-use crate::output::{Form, OutputArgs, grouped};
+use crate::output::{Form, OutputArgs, count_of, grouped};
 use crate::pipeline::{Answer, Pipeline, Unanswered};
 use crate::progress::Progress;
 use crate::target::StoreArgs;
@@ -80,8 +80,8 @@ impl Import {
         if let Err(failure) = result {
             let Summary { new, known, .. } = job.summary;
             crate::output::say(&format!(
-                "stopped after {} events: {} new, {} known already",
-                grouped(new + known),
+                "stopped after {}: {} new, {} known already",
+                count_of(new + known, "event"),
                 grouped(new),
                 grouped(known)
             ));
@@ -177,7 +177,7 @@ impl Job {
 
     fn show(&self) {
         let rate = self.summary.events as f64 / self.began.elapsed().as_secs_f64().max(1e-9);
-        let message = format!("{} events, {}/s", grouped(self.summary.events), grouped(rate as u64));
+        let message = format!("{}, {}/s", count_of(self.summary.events, "event"), grouped(rate as u64));
         self.progress.update(self.read.load(Ordering::Relaxed), message);
     }
 }
@@ -192,12 +192,14 @@ impl Summary {
                 let rate = self.events as f64 / self.seconds.max(1e-3);
                 let invalid = match self.invalid {
                     0 => String::new(),
-                    count => format!(", {} lines left out", grouped(count)),
+                    count => format!(", {} left out", count_of(count, "line")),
                 };
+                // Where nothing was new, nothing was imported.
+                let imported = if self.new > 0 { "imported " } else { "" };
                 writeln!(
                     out,
-                    "imported {} events in {:.1} s ({} events/s): {} new, {} known already{invalid}",
-                    grouped(self.events),
+                    "{imported}{} in {:.1} s ({} events/s): {} new, {} known already{invalid}",
+                    count_of(self.events, "event"),
                     self.seconds,
                     grouped(rate as u64),
                     grouped(self.new),

@@ -42,7 +42,7 @@ pub(crate) struct Log {
     #[arg(long, value_name = "FIELDS", default_value = "all")]
     fields: Fields,
     /// So many events at most; all of them by default
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Go on with new events as they come, until Ctrl-C
     #[arg(long)]
@@ -87,7 +87,7 @@ impl FilterArgs {
 
 impl Log {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.store.open().await?;
+        let store = self.store.open_existing().await?;
         let mut printer = EventPrinter::new(self.output.form(), self.fields.clone());
         if !self.follow {
             let limit = self.limit.unwrap_or(u64::MAX);

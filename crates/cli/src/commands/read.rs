@@ -25,13 +25,13 @@ pub(crate) struct Read {
     /// The stream, like account-1
     stream: StreamName,
     /// The version to begin with; by default the stream's start, or its end with --backward
-    #[arg(long, value_name = "VERSION")]
-    from: Option<u64>,
+    #[arg(long, value_name = "VERSION", value_parser = version, allow_negative_numbers = true)]
+    from: Option<Version>,
     /// Newest first
     #[arg(long)]
     backward: bool,
     /// So many events at most; all of them by default
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// How much of the data to show: none, all, or what JSON pointers name, like /owner/name,/amount
     #[arg(long, value_name = "FIELDS", default_value = "all")]
@@ -44,10 +44,10 @@ pub(crate) struct Read {
 
 impl Read {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.store.open().await?;
+        let store = self.store.open_existing().await?;
         let mut printer = EventPrinter::new(self.output.form(), self.fields.clone());
         let direction = if self.backward { Direction::Backward } else { Direction::Forward };
-        let mut from = self.from.map(Version);
+        let mut from = self.from;
         let mut left = self.limit.unwrap_or(u64::MAX);
         while left > 0 {
             let limit = left.min(PAGE_EVENTS) as usize;
@@ -61,4 +61,8 @@ impl Read {
         }
         Ok(())
     }
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    text.parse().map(Version).map_err(|_| format!("`{text}` is no version"))
 }

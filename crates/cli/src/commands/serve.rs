@@ -55,7 +55,8 @@ pub(crate) struct Serve {
     /// The form of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// What to log: error, warn, info, debug, trace, or directives like `info,pacioli_server=debug`
+    /// What to log: off, error, warn, info, debug or trace, or directives like `info,pacioli_server=debug`. A bare debug
+    /// or trace is for what is Pacioli's own, and the libraries beneath stay at info
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
     /// Stop when standard input closes, so that a server started for a test goes with its starter
@@ -74,13 +75,15 @@ impl Serve {
         self.start_log()?;
         let mut signals = Signals::new()?;
         let url = self.store_url();
+        // First what may be wrong with the port, so that a server that cannot be leaves no store behind.
+        let listening = Server::listen(self.config(&url)).await?;
         let opening = {
             let (url, partitions) = (url.clone(), self.partitions);
             // Recovery may take seconds, and it uses the file system.
             tokio::task::spawn_blocking(move || target::open_store_with(&url, partitions))
         };
         let store = opening.await.map_err(|error| Failure::failed(format!("opening the store failed: {error}")))??;
-        let server = Server::bind(self.config(&url), store).await?;
+        let server = listening.serve(store).await;
         self.say_where(&server, &url)?;
 
         let until_stdin_closes = self.until_stdin_closes;
@@ -129,8 +132,8 @@ impl Serve {
     }
 
     fn start_log(&self) -> Result<(), Failure> {
-        let filter =
-            EnvFilter::try_new(&self.log_level).map_err(|error| Failure::usage(format!("--log-level: {error}")))?;
+        let filter = EnvFilter::try_new(directives(&self.log_level))
+            .map_err(|error| Failure::usage(format!("--log-level: {error}")))?;
         let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
         let started = match self.log_format {
             LogFormat::Text => log.with_ansi(Paint::stderr().is_on()).try_init(),
@@ -171,6 +174,15 @@ impl Serve {
     }
 }
 
+/// The directives that `--log-level` stands for. One word that is louder than info is about our crates only: what the
+/// libraries say of each frame would bury it.
+fn directives(level: &str) -> String {
+    match level.trim().to_ascii_lowercase().as_str() {
+        word @ ("debug" | "trace") => format!("info,pacioli={word}"),
+        _ => level.to_owned(),
+    }
+}
+
 /// The signals that stop a server.
 struct Signals {
     terminate: Signal,
@@ -187,6 +199,21 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_loud_word_is_about_our_crates_only() {
+        assert_eq!(directives("debug"), "info,pacioli=debug");
+        assert_eq!(directives("TRACE"), "info,pacioli=trace");
+        for as_given in ["warn", "info", "off", "debug,h2=warn", "info,pacioli_server=debug"] {
+            assert_eq!(directives(as_given), as_given);
+            assert!(EnvFilter::try_new(directives(as_given)).is_ok());
         }
     }
 }

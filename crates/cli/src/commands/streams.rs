@@ -28,7 +28,7 @@ pub(crate) struct Streams {
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
     /// So many at most; all of them by default
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
     store: StoreArgs,
@@ -38,7 +38,7 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.store.open().await?;
+        let store = self.store.open_existing().await?;
         let form = self.output.form();
         let mut out = BufWriter::new(std::io::stdout());
         let mut table = Table::new(COLUMNS);

@@ -66,7 +66,7 @@ impl GrowBench {
 
     /// Kills the server (in process: closes the store), starts it again, and says how long until the head is known.
     async fn restart(&self, subject: &mut Subject) -> Result<Option<f64>, Failure> {
-        let owned = self.common.spawn_server || subject.transport() == "in process";
+        let owned = self.common.spawns() || subject.transport() == "in process";
         if !owned {
             return Ok(None);
         }

@@ -5,6 +5,7 @@ mod subject;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use pacioli_api::json;
@@ -20,6 +21,8 @@ use subject::Subject;
 ///
 /// `append` also runs the same load against a floor: the same queue, batches and transport over a store that only
 /// writes the bytes to one file and syncs it. Quote the ratio to the floor: it says what the store costs, on any machine.
+///
+/// Without --server, --store, PACIOLI_SERVER and PACIOLI_STORE it starts a server of its own, as --spawn-server does.
 #[derive(Args, Debug)]
 #[command(after_long_help = r#"Examples:
   pacioli bench append --spawn-server --connections 64 --writers 64 --in-flight 8
@@ -69,7 +72,8 @@ struct Common {
     /// Where streams, ids and payloads come from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Start a server of its own in a temporary directory, as a process of its own, and measure that
+    /// Start a server of its own in a temporary directory, as a process of its own, and measure that. So it is also
+    /// where neither an option nor the environment names a store: no load goes to a live server unasked
     #[arg(long, conflicts_with_all = ["server", "store"])]
     spawn_server: bool,
     /// Make temporary directories here; mind that some systems keep theirs in memory, where a sync costs nothing
@@ -85,7 +89,7 @@ struct Common {
 #[derive(Args, Clone, Copy, Debug)]
 struct Timing {
     /// Measured seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = measured_seconds)]
     seconds: f64,
     /// Seconds before them that are not measured
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
@@ -108,6 +112,9 @@ struct ReadBench {
     /// Load so many events first, where the store is empty
     #[arg(long, value_name = "N", default_value_t = 500_000)]
     events: u64,
+    /// Read the whole log again and again until so many seconds have passed; by default once
+    #[arg(long, value_name = "SECONDS", value_parser = measured_seconds)]
+    seconds: Option<f64>,
     /// By which call to read
     #[arg(long, value_enum, default_value_t = By::Subscribe)]
     by: By,
@@ -178,6 +185,7 @@ impl ReadBench {
         let mut subject = Subject::start(&self.common).await?;
         let machine = Machine::look(subject.directory())?;
         let mut parameters = Parameters { workload: "read", events: self.events, ..self.common.parameters(&subject) };
+        parameters.seconds = self.seconds.unwrap_or_default();
         let loading = Parameters { batch: 100, in_flight: 8, ..parameters.clone() };
         parameters.events = read::fill(subject.connections(), &loading).await?;
         let means = match self.by {
@@ -185,7 +193,7 @@ impl ReadBench {
             By::Pages => read::Means::Pages,
         };
         // One reader: connections beyond the first only helped to load.
-        let measured = read::read(subject.connections(), means).await?;
+        let measured = read::read(subject.connections(), means, self.seconds.map(Duration::from_secs_f64)).await?;
         subject.stop().await?;
         self.common.print(&Report::new(&measured, None, parameters, machine))
     }
@@ -213,6 +221,11 @@ impl SubscribeBench {
 }
 
 impl Common {
+    /// Whether a server is started for the run.
+    fn spawns(&self) -> bool {
+        self.spawn_server || !self.store.is_named()
+    }
+
     fn parameters(&self, subject: &Subject) -> Parameters {
         Parameters {
             target: subject.name().to_owned(),
@@ -283,6 +296,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=3_600.0).contains(&seconds) => Ok(seconds),
         _ => Err("must be a number of seconds from 0 to 3600".to_owned()),
+    }
+}
+
+/// The same, but something must be measured.
+fn measured_seconds(text: &str) -> Result<f64, String> {
+    match seconds(text) {
+        Ok(seconds) if seconds > 0.0 => Ok(seconds),
+        _ => Err("must be a number of seconds above 0, up to 3600".to_owned()),
     }
 }
 

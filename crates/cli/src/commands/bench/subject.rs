@@ -29,7 +29,10 @@ impl Subject {
         if common.connections == 0 {
             return Err(Failure::usage("--connections must be at least 1"));
         }
-        if common.spawn_server {
+        if common.spawns() {
+            if !common.spawn_server {
+                note("no --server or --store was given: starting a server of its own, as --spawn-server does");
+            }
             let temporary = temporary(common)?;
             let mut subject = Subject {
                 name: "a server of its own".to_owned(),
