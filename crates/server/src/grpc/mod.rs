@@ -98,3 +98,8 @@ async fn report_health(mut reporter: HealthReporter, services: Services) {
         reporter.clear_service_status(name).await;
     }
 }
+
+/// The error that ends the requests of a call whose caller is not known any more.
+pub(crate) fn unauthenticated(detail: &str) -> Box<dyn std::error::Error + Send + Sync> {
+    tonic::Status::unauthenticated(detail).into()
+}

@@ -67,7 +67,7 @@ impl HttpBody for Guarded {
                 trailers.insert("grpc-message", HeaderValue::from_static(DETAIL));
                 Ok(Frame::trailers(trailers))
             }
-            Ending::Requests => Err(axum::Error::new(tonic::Status::unauthenticated(DETAIL))),
+            Ending::Requests => Err(axum::Error::new(crate::grpc::unauthenticated(DETAIL))),
         }))
     }
 }
