@@ -19,8 +19,8 @@ const LAST_EVENTS_PATIENCE: Duration = Duration::from_secs(30);
 /// When each event on its way was sent.
 type Sent = Arc<Mutex<HashMap<EventId, Instant>>>;
 
-/// Appends single events at the parameters' rate, each sent when it is due whether or not earlier ones were answered,
-/// and measures from the sending of each to its delivery. The warm-up's events are not counted.
+/// Appends events at the parameters' rate, shared out over the writers, each append sent when it is due, as long as no
+/// more than `in_flight` of a writer are unanswered, and measures from the sending of each to its delivery. The warm-up's events are not counted.
 ///
 /// # Errors
 /// [`BenchError`] where an append is not taken, the subscription fails, or an event is not delivered in 30 s.
@@ -28,8 +28,14 @@ pub async fn subscribe(connections: &Connections, parameters: &Parameters) -> Re
     let Some(subscriber) = connections.first() else {
         return Err(BenchError::Usage("--connections must be at least 1".to_owned()));
     };
-    if parameters.rate == 0 {
-        return Err(BenchError::Usage("--rate must be at least 1".to_owned()));
+    let flags = [
+        ("--rate", parameters.rate),
+        ("--writers", parameters.writers as u64),
+        ("--in-flight", parameters.in_flight as u64),
+        ("--batch", parameters.batch as u64),
+    ];
+    if let Some((flag, _)) = flags.iter().find(|(_, value)| *value == 0) {
+        return Err(BenchError::Usage(format!("{flag} must be at least 1")));
     }
     let count = |seconds: f64| (parameters.rate as f64 * seconds).round() as u64;
     let (warm_up, total) = (count(parameters.warm_up_seconds), count(parameters.warm_up_seconds + parameters.seconds));
@@ -46,9 +52,17 @@ pub async fn subscribe(connections: &Connections, parameters: &Parameters) -> Re
     let follow = tokio::spawn(follow(deliveries, Arc::clone(&sent), warm_up, total));
 
     // 2. The appends.
-    let writer = Arc::clone(connections.last().unwrap_or(subscriber));
     let began = Instant::now();
-    write(writer, parameters, total, &sent).await?;
+    let mut writers = JoinSet::new();
+    for writer in 0..parameters.writers {
+        // From the last connection on, so that the first is the subscriber's alone as long as there are others.
+        let store = Arc::clone(&connections[connections.len() - 1 - writer % connections.len()]);
+        let share = Share::of(total, parameters, writer);
+        writers.spawn(write(store, parameters.clone(), share, Arc::clone(&sent)));
+    }
+    while let Some(writer) = writers.join_next().await {
+        writer.map_err(|error| BenchError::Child(format!("a writer ended early: {error}")))??;
+    }
     let elapsed = began.elapsed().saturating_sub(Duration::from_secs_f64(parameters.warm_up_seconds));
 
     // 3. The last deliveries.
@@ -59,23 +73,52 @@ pub async fn subscribe(connections: &Connections, parameters: &Parameters) -> Re
     Ok(Measured { events: latencies.len(), elapsed, latencies, longest_stall_ms, overloaded: 0 })
 }
 
-async fn write(store: Arc<dyn EventStore>, parameters: &Parameters, total: u64, sent: &Sent) -> Result<(), BenchError> {
-    let mut events = Events::new(parameters.seed, parameters.streams, parameters.payload_bytes)?;
+/// What one of the writers does.
+struct Share {
+    /// Its events, all told.
+    events: u64,
+    /// Its events a second.
+    rate: f64,
+    /// Where its streams and ids come from.
+    seed: u64,
+}
+
+impl Share {
+    fn of(total: u64, parameters: &Parameters, writer: usize) -> Share {
+        let writers = parameters.writers as u64;
+        let rest = u64::from((writer as u64) < total % writers);
+        Share {
+            events: total / writers + rest,
+            rate: parameters.rate as f64 / parameters.writers as f64,
+            seed: parameters.seed.wrapping_add(writer as u64),
+        }
+    }
+}
+
+async fn write(store: Arc<dyn EventStore>, parameters: Parameters, share: Share, sent: Sent) -> Result<(), BenchError> {
+    let mut events = Events::new(share.seed, parameters.streams, parameters.payload_bytes)?;
     let mut ticks = tokio::time::interval(Duration::from_millis(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut appends = JoinSet::new();
     let began = Instant::now();
     let mut count = 0;
-    while count < total {
+    while count < share.events {
         ticks.tick().await;
-        let due = ((began.elapsed().as_secs_f64() * parameters.rate as f64) as u64).min(total);
-        while count < due {
-            let batch = events.batch(1);
+        let due = ((began.elapsed().as_secs_f64() * share.rate) as u64).min(share.events);
+        // An append goes when all of its events are due; the last one may be smaller.
+        while count < due && (due - count >= parameters.batch as u64 || due == share.events) {
+            if appends.len() >= parameters.in_flight
+                && let Some(append) = appends.join_next().await
+            {
+                check(append)?;
+            }
+            let batch = events.batch(parameters.batch.min((share.events - count) as usize));
+            count += batch.len() as u64;
             let request = Append::to(events.stream(), ExpectedVersion::Any, batch.clone());
             let store = Arc::clone(&store);
-            sent.lock().unwrap_or_else(PoisonError::into_inner).insert(batch[0].id, Instant::now());
+            let now = Instant::now();
+            sent.lock().unwrap_or_else(PoisonError::into_inner).extend(batch.iter().map(|event| (event.id, now)));
             appends.spawn(async move { store.append(request).await });
-            count += 1;
         }
         while let Some(append) = appends.try_join_next() {
             check(append)?;
@@ -140,5 +183,7 @@ mod tests {
         let measured = subscribe(&memory(), &parameters).await.unwrap();
         assert_eq!(measured.events, 300);
         assert_eq!(measured.latencies.len(), 300);
+        let shared = Parameters { writers: 3, batch: 7, in_flight: 2, ..parameters };
+        assert_eq!(subscribe(&memory(), &shared).await.unwrap().latencies.len(), 300);
     }
 }

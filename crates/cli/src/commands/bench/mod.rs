@@ -54,12 +54,12 @@ struct Common {
     /// Concurrent writers, spread over the connections
     #[arg(long, value_name = "N", default_value_t = 1)]
     writers: usize,
-    /// Appends that each writer keeps on their way
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    in_flight: usize,
-    /// Events of one append
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    batch: usize,
+    /// Appends that each writer keeps on their way, at most: 64 by default, 8 where `read` loads, 1,024 for `subscribe`
+    #[arg(long, value_name = "N")]
+    in_flight: Option<usize>,
+    /// Events of one append: 1 by default, 100 where `read` loads
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
     /// Streams that the events go to, uniformly
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     streams: u64,
@@ -186,8 +186,9 @@ impl ReadBench {
         let machine = Machine::look(subject.directory())?;
         let mut parameters = Parameters { workload: "read", events: self.events, ..self.common.parameters(&subject) };
         parameters.seconds = self.seconds.unwrap_or_default();
-        let loading = Parameters { batch: 100, in_flight: 8, ..parameters.clone() };
-        parameters.events = read::fill(subject.connections(), &loading).await?;
+        parameters.batch = self.common.batch.unwrap_or(100);
+        parameters.in_flight = self.common.in_flight.unwrap_or(8);
+        parameters.events = read::fill(subject.connections(), &parameters).await?;
         let means = match self.by {
             By::Subscribe => read::Means::Subscribe,
             By::Pages => read::Means::Pages,
@@ -209,9 +210,7 @@ impl SubscribeBench {
             seconds,
             warm_up_seconds: warm_up,
             rate: self.rate,
-            writers: 1,
-            in_flight: 0,
-            batch: 1,
+            in_flight: self.common.in_flight.unwrap_or(1_024),
             ..self.common.parameters(&subject)
         };
         let measured = subscribe::subscribe(subject.connections(), &parameters).await?;
@@ -231,8 +230,8 @@ impl Common {
             target: subject.name().to_owned(),
             transport: subject.transport(),
             writers: self.writers,
-            in_flight: self.in_flight,
-            batch: self.batch,
+            in_flight: self.in_flight.unwrap_or(64),
+            batch: self.batch.unwrap_or(1),
             streams: self.streams,
             payload_bytes: self.payload,
             connections: subject.network_connections(),
