@@ -249,7 +249,8 @@ impl Append {
         let condition = self.condition().and_then(|condition| condition.after.as_ref());
         let tracking = self.tracking().map(|tracking| &tracking.checkpoint);
         for (field, checkpoint) in [("condition.after", condition), ("tracking.checkpoint", tracking)] {
-            let problem = match epochs.resolve(checkpoint, heads) {
+            let Some(checkpoint) = checkpoint else { continue };
+            let problem = match epochs.resolve(Some(checkpoint), heads) {
                 Ok(_) => continue,
                 Err(ReadError::Invalid { problem, .. }) => problem,
                 Err(error) => error.to_string(),

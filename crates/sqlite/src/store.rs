@@ -146,11 +146,6 @@ impl SqliteStore {
         self.handle.shared.partitions
     }
 
-    /// How many appends wait for the writer.
-    pub fn waiting_appends(&self) -> usize {
-        self.handle.shared.queue.waiting()
-    }
-
     /// Runs a read on a blocking thread with a connection of the pool.
     async fn read<T: Send + 'static>(
         &self,

@@ -165,12 +165,6 @@ impl Writer {
         }
         let (facts, touched) = match self.fetch(&appends, &heads) {
             Ok(fetched) => fetched,
-            Err(Error::Invalid(invalid)) if appends.len() == 1 => {
-                for answer in answers {
-                    let _ = answer.send(Err(invalid.clone().into()));
-                }
-                return;
-            }
             Err(error) if appends.len() == 1 => return self.answer_failure(Failure::NotStored(error), answers),
             Err(_) => {
                 // Something one of them asks for is damaged. That is its trouble and not the others'.
@@ -197,16 +191,13 @@ impl Writer {
         answers: Vec<oneshot::Sender<std::result::Result<AppendOutcome, AppendError>>>,
     ) {
         let error = match failure {
+            Failure::NotStored(Error::Invalid(invalid)) => invalid.into(),
             Failure::NotStored(error) => {
                 tracing::warn!(error = %error, appends = answers.len(), "a batch was not stored");
                 AppendError::Store(error.into_store_error())
             }
             Failure::Unknown(error) => {
-                tracing::error!(error = %error, "a commit failed below SQLite; the store takes no more appends until it is opened again");
-                let reason = format!(
-                    "the store stopped taking appends after a failed write ({error}): check the disk, then restart"
-                );
-                self.stop(reason);
+                self.stop(&error);
                 AppendError::Unknown { reason: error.to_string() }
             }
         };
@@ -384,7 +375,10 @@ impl Writer {
     }
 
     /// Takes no more appends: after a failed sync nobody knows what is on disk. Reads go on.
-    fn stop(&self, reason: String) {
+    fn stop(&self, error: &Error) {
+        tracing::error!(%error, "a write failed below SQLite; the store takes no more appends until it is opened again");
+        let reason =
+            format!("the store stopped taking appends after a failed write ({error}): check the disk, then restart");
         // The first reason is the one to act on.
         let _ = self.shared.stopped.set(reason);
     }
@@ -392,10 +386,7 @@ impl Writer {
     /// A sync that failed once leaves the file in doubt, whatever was being written.
     fn stop_if_in_doubt(&self, error: &Error) {
         if error.is_io_failure() {
-            tracing::error!(%error, "a write failed below SQLite; the store takes no more appends until it is opened again");
-            self.stop(format!(
-                "the store stopped taking appends after a failed write ({error}): check the disk, then restart"
-            ));
+            self.stop(error);
         }
     }
 }

@@ -66,7 +66,7 @@ impl Writer {
 
     /// An index block is damaged: what is stored stays readable as far as it is whole, and what comes stays in memory
     /// until the store is mended.
-    pub(super) fn give_index_work_up(&mut self, error: &Error) {
+    fn give_index_work_up(&mut self, error: &Error) {
         tracing::error!(%error, "index work ends until the store is restored: memory grows with every append");
         self.work = IndexWork { is_given_up: true, ..IndexWork::default() };
     }
@@ -93,7 +93,7 @@ impl Writer {
         self.checkpoint_if_due(bytes);
     }
 
-    pub(super) fn checkpoint_if_due(&mut self, bytes: usize) {
+    fn checkpoint_if_due(&mut self, bytes: usize) {
         let worth_it = (bytes * CHECKPOINT_BATCHES).clamp(*CHECKPOINT_BYTES.start(), *CHECKPOINT_BYTES.end());
         if self.changed_bytes >= worth_it || self.wal_bytes >= CHECKPOINT_WAL_BYTES {
             self.checkpoint_or_warn();
@@ -120,7 +120,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn work_alone(&mut self) -> Result<()> {
+    fn work_alone(&mut self) -> Result<()> {
         self.conn.execute_batch(sql!("begin_write"))?;
         let worked = self.indexes.work(&self.conn, BLOCKS_WHEN_IDLE).map_err(Error::from);
         let committed = worked.and_then(|worked| {
@@ -140,7 +140,7 @@ impl Writer {
                 match self.roll_back(error) {
                     Failure::NotStored(error) => Err(error),
                     Failure::Unknown(error) => {
-                        self.stop(format!("the store stopped taking appends after a failed write ({error}): restart"));
+                        self.stop(&error);
                         Err(error)
                     }
                 }
@@ -148,7 +148,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn checkpoint_or_warn(&mut self) {
+    fn checkpoint_or_warn(&mut self) {
         if let Err(error) = self.checkpoint(sql!("checkpoint_wal")) {
             tracing::warn!(error = %error, "the write-ahead log could not be moved into the database; it will be tried again");
         }

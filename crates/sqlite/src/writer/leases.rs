@@ -26,13 +26,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn acquire_lease(
-        &mut self,
-        name: &str,
-        owner: &str,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<LeaseOutcome> {
+    fn acquire_lease(&mut self, name: &str, owner: &str, ttl: Duration, now: Timestamp) -> Result<LeaseOutcome> {
         let current = self.read_lease(name)?;
         let outcome = lease::decide(current.as_ref(), name, owner, ttl, now);
         if let LeaseOutcome::Held(lease) = &outcome {
@@ -41,7 +35,7 @@ impl Writer {
         Ok(outcome)
     }
 
-    pub(super) fn release_lease(&mut self, given_back: &Lease, now: Timestamp) -> Result<bool> {
+    fn release_lease(&mut self, given_back: &Lease, now: Timestamp) -> Result<bool> {
         let Some(mut held) = self.read_lease(&given_back.name)? else { return Ok(false) };
         let released = lease::release(&mut held, given_back, now);
         if released {
@@ -50,7 +44,7 @@ impl Writer {
         Ok(released)
     }
 
-    pub(super) fn read_lease(&self, name: &str) -> Result<Option<Lease>> {
+    fn read_lease(&self, name: &str) -> Result<Option<Lease>> {
         let mut statement = self.conn.prepare_cached(sql!("read_lease"))?;
         let mut rows = statement.query([name])?;
         let Some(row) = rows.next()? else { return Ok(None) };
@@ -63,7 +57,7 @@ impl Writer {
         }))
     }
 
-    pub(super) fn write_lease(&self, lease: &Lease) -> Result<()> {
+    fn write_lease(&self, lease: &Lease) -> Result<()> {
         let mut statement = self.conn.prepare_cached(sql!("write_lease"))?;
         let written =
             statement.execute(params![lease.name, lease.owner, lease.token as i64, lease.expires_at.as_micros()]);
