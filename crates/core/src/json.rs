@@ -62,6 +62,58 @@ pub fn check(bytes: &[u8]) -> Result<Shape, InvalidJson> {
     Ok(shape)
 }
 
+/// A member of an object: its key, decoded, and its value as it lies there.
+pub(crate) type Member<'a> = (Cow<'a, str>, &'a [u8]);
+
+/// The members of an object. Each value is checked by itself, so what one document may hold, each of them may.
+pub(crate) fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, InvalidJson> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| InvalidJson { at: error.valid_up_to(), problem: "the text is not UTF-8" })?;
+    let mut reader = Checker { text, bytes, at: 0, keys: 0 };
+    reader.space();
+    if reader.peek() != Some(b'{') {
+        return reader.fail("expected an object");
+    }
+    reader.enter(0)?;
+    let mut members = Vec::new();
+    if reader.peek() == Some(b'}') {
+        return Ok(members);
+    }
+    loop {
+        reader.space();
+        let (key, value) = reader.member(0)?;
+        members.push((key, value));
+        reader.keys = 0;
+        if reader.comma_or(b'}', "expected `,` or `}`")? {
+            return Ok(members);
+        }
+    }
+}
+
+/// The text that a JSON string stands for.
+pub(crate) fn text(bytes: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| InvalidJson { at: error.valid_up_to(), problem: "the text is not UTF-8" })?;
+    let mut reader = Checker { text, bytes, at: 0, keys: 0 };
+    if reader.peek() != Some(b'"') {
+        return reader.fail("expected a string");
+    }
+    reader.string()
+}
+
+/// Adds `text` to `json` as a JSON string.
+pub(crate) fn push_text(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            '\0'..='\u{1f}' => json.push_str(&format!("\\u{:04x}", c as u32)),
+            _ => json.push(c),
+        }
+    }
+    json.push('"');
+}
+
 struct Checker<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -131,10 +183,7 @@ impl<'a> Checker<'a> {
         let mut many: HashSet<Cow<'a, str>> = HashSet::new();
         loop {
             self.space();
-            if self.peek() != Some(b'"') {
-                return self.fail("expected a key in quotation marks");
-            }
-            let key = self.string()?;
+            let (key, _) = self.member(depth)?;
             self.keys += 1;
             if self.keys > KEYS_MAX {
                 return self.fail("the document has more than 10,000 keys");
@@ -152,17 +201,27 @@ impl<'a> Checker<'a> {
             if !is_new {
                 return self.fail("an object has the same key twice");
             }
-            self.space();
-            if self.peek() != Some(b':') {
-                return self.fail("expected `:` after a key");
-            }
-            self.at += 1;
-            self.space();
-            self.value(depth)?;
             if self.comma_or(b'}', "expected `,` or `}`")? {
                 return Ok(());
             }
         }
+    }
+
+    /// Steps over a key and its value, and returns both.
+    fn member(&mut self, depth: usize) -> Result<Member<'a>, InvalidJson> {
+        if self.peek() != Some(b'"') {
+            return self.fail("expected a key in quotation marks");
+        }
+        let key = self.string()?;
+        self.space();
+        if self.peek() != Some(b':') {
+            return self.fail("expected `:` after a key");
+        }
+        self.at += 1;
+        self.space();
+        let start = self.at;
+        self.value(depth)?;
+        Ok((key, &self.bytes[start..self.at]))
     }
 
     /// Steps over an opening bracket and the space behind it.

@@ -35,7 +35,7 @@ pub use limits::Limits;
 pub use names::{Category, EventType, InvalidName, StreamName, Tag, Tags};
 pub use place::{Checkpoint, Epoch, Partition, Place, Position, Version};
 pub use store::{
-    AppendError, Deliveries, Direction, EventStore, Filter, ListStreams, LogPage, PayloadChoice, ReadError, ReadLog,
-    ReadStream, StoreError, StreamInfo, StreamPage, StreamsPage,
+    AppendError, Bus, Deliveries, Direction, EventStore, Filter, ListStreams, LogPage, Measure, PayloadChoice,
+    ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamPage, StreamsPage,
 };
 pub use subscription::{Delivery, Subscribe};

@@ -2,6 +2,7 @@
 //! each of them. It is a cache and a hint; storage is the truth.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ impl Default for RecentLimits {
 pub struct Recent {
     rings: Box<[Mutex<Ring>]>,
     limits: RecentLimits,
-    epoch: Epoch,
+    epoch: AtomicU32,
     bell: watch::Sender<u64>,
 }
 
@@ -52,7 +53,7 @@ impl Recent {
         Recent {
             rings: heads.iter().map(|place| ring(place.position)).collect(),
             limits,
-            epoch: heads.epoch(),
+            epoch: AtomicU32::new(heads.epoch().0),
             bell: watch::Sender::new(0),
         }
     }
@@ -64,7 +65,25 @@ impl Recent {
 
     /// The committed and visible head of every partition.
     pub fn heads(&self) -> Checkpoint {
-        Checkpoint::new((0..self.rings.len()).map(|index| self.ring(Partition(index as u16)).head), self.epoch)
+        loop {
+            let epoch = self.epoch();
+            let heads =
+                Checkpoint::new((0..self.rings.len()).map(|index| self.ring(Partition(index as u16)).head), epoch);
+            // Rewound meanwhile: some of the heads may be of the new epoch.
+            if self.epoch() == epoch {
+                return heads;
+            }
+        }
+    }
+
+    /// The epoch the heads are of.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// How much of a partition's end it keeps.
+    pub fn limits(&self) -> RecentLimits {
+        self.limits
     }
 
     /// The head of one partition.
@@ -109,6 +128,22 @@ impl Recent {
         if moved {
             self.bell.send_modify(|generation| *generation += 1);
         }
+    }
+
+    /// Begins a new epoch at `heads`, which may lie before those known so far, forgets all events and rings the bell.
+    ///
+    /// The store must name the new epoch in [`epochs`](crate::subscription::LogSource::epochs) before it calls this.
+    pub fn rewind(&self, heads: &Checkpoint) {
+        assert!(heads.epoch() > self.epoch(), "epochs only grow");
+        let mut rings: Vec<_> = (0..self.rings.len()).map(|index| self.ring(Partition(index as u16))).collect();
+        self.epoch.store(heads.epoch().0, Ordering::Release);
+        for (ring, place) in rings.iter_mut().zip(heads.iter()) {
+            ring.head = place.position;
+            ring.events.clear();
+            ring.bytes = 0;
+        }
+        drop(rings);
+        self.bell.send_modify(|generation| *generation += 1);
     }
 
     /// Up to `limit` events right after `after`; `None` where the ring no longer (or does not) hold the first of them.
@@ -201,6 +236,20 @@ mod tests {
         assert_eq!(recent.head(Partition::ZERO), Position(7));
         assert_eq!(positions(recent.after(Partition::ZERO, Position(5), 10)), Some(vec![6, 7]));
         assert_eq!(recent.after(Partition::ZERO, Position(4), 10), None);
+    }
+
+    #[test]
+    fn a_new_epoch_begins_at_its_heads_and_forgets_the_rest() {
+        let recent = recent("0:0,1:7", 10, 10_000);
+        publish(&recent, 1..=5);
+        let mut bell = recent.bell();
+        bell.mark_unchanged();
+        recent.rewind(&"0:3,1:7@2".parse().unwrap());
+        assert_eq!(recent.heads(), "0:3,1:7@2".parse().unwrap());
+        assert_eq!(recent.after(Partition::ZERO, Position(2), 10), None, "what was lost is not served");
+        assert!(bell.has_changed().unwrap());
+        publish(&recent, 4..=4);
+        assert_eq!(positions(recent.after(Partition::ZERO, Position(3), 10)), Some(vec![4]));
     }
 
     #[test]

@@ -61,6 +61,16 @@ pub trait EventStore: Send + Sync + 'static {
         self.head().await.map(|_| ())
     }
 
+    /// Which way the events that others append reach the live subscribers of this handle.
+    fn bus(&self) -> Bus {
+        Bus::Memory
+    }
+
+    /// What the engine counts about itself, for metrics; empty where it counts nothing.
+    fn measures(&self) -> Vec<Measure> {
+        Vec::new()
+    }
+
     /// Where a tracked consumer stands; `None` where it never appended.
     async fn tracking(&self, name: &str) -> Result<Option<Checkpoint>, ReadError>;
 
@@ -79,6 +89,42 @@ pub trait EventStore: Send + Sync + 'static {
 
 /// What a subscription delivers, one after the other. After an error the stream ends.
 pub type Deliveries = BoxStream<'static, Result<Delivery, ReadError>>;
+
+/// Which way events come to live subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bus {
+    /// This process is the only one that appends, and hands over what it appended.
+    Memory,
+    /// A logical replication slot says at once what others appended.
+    Slot,
+    /// The store looks again and again.
+    Polling {
+        /// Why there is no slot, and what would make one possible.
+        why: String,
+    },
+}
+
+impl Bus {
+    /// One word for headers, labels and reports.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Bus::Memory => "memory",
+            Bus::Slot => "slot",
+            Bus::Polling { .. } => "polling",
+        }
+    }
+}
+
+/// One number that an engine keeps about itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measure {
+    /// Its name in metrics, in snake case, with its unit.
+    pub name: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// How much it is now.
+    pub value: f64,
+}
 
 /// How much of each event a reader wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use crate::clock::Clock;
 use crate::event::RecordedEvent;
 use crate::limits::Limits;
-use crate::place::{Checkpoint, Partition, Position};
+use crate::place::{Checkpoint, Epoch, Partition, Position};
 use crate::recent::Recent;
 use crate::store::{Deliveries, Epochs, Filter, LogPage, PayloadChoice, ReadError, ReadLog};
 
@@ -23,7 +23,7 @@ pub trait LogSource: Send + Sync + 'static {
     /// The ring of recent events, with the heads as far as this process knows them.
     fn recent(&self) -> &Recent;
 
-    /// The store's epochs.
+    /// The store's epochs. A new one is here before [`Recent::rewind`] makes its heads known.
     fn epochs(&self) -> Epochs;
 
     /// The clock that heartbeats go by.
@@ -35,7 +35,8 @@ pub trait LogSource: Send + Sync + 'static {
     /// The heads, asked of the storage: another process may have moved them.
     async fn storage_heads(&self) -> Result<Checkpoint, ReadError>;
 
-    /// Reads events of one partition that match, after one position and up to another.
+    /// Reads events of one partition that match, after one position and up to another. Where the epoch is not the scan's
+    /// any more it reads nothing and says that it got no further.
     async fn scan(&self, scan: Scan) -> Result<Scanned, ReadError>;
 }
 
@@ -48,6 +49,8 @@ pub struct Scan {
     pub after: Position,
     /// Up to and including this one, which is committed.
     pub up_to: Position,
+    /// The epoch these positions are of.
+    pub epoch: Epoch,
     /// Which events.
     pub filter: Arc<Filter>,
     /// Events at most.
@@ -131,7 +134,7 @@ impl Delivery {
 
 /// Starts the loop over `source`.
 pub async fn subscribe<S: LogSource + ?Sized>(source: Arc<S>, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
-    let checkpoint = resolve(&*source, subscribe.after.as_ref()).await?;
+    let (checkpoint, _) = resolve(&*source, subscribe.after.as_ref()).await?;
     let follower = Follower {
         filter: Arc::new(subscribe.filter),
         batch_max: subscribe.batch_max.clamp(1, source.limits().page_events_max),
@@ -154,8 +157,7 @@ pub async fn subscribe<S: LogSource + ?Sized>(source: Arc<S>, subscribe: Subscri
 
 /// Reads one page of the log, the partitions in turn.
 pub async fn read_log<S: LogSource + ?Sized>(source: &S, read: ReadLog) -> Result<LogPage, ReadError> {
-    let from = resolve(source, read.after.as_ref()).await?;
-    let head = source.recent().heads();
+    let (from, head) = resolve(source, read.after.as_ref()).await?;
     let mut page = LogPage { events: Vec::new(), checkpoint: from.clone(), from, head };
     let filter = Arc::new(read.filter);
     let limit = read.limit.clamp(1, source.limits().page_events_max);
@@ -169,6 +171,7 @@ pub async fn read_log<S: LogSource + ?Sized>(source: &S, read: ReadLog) -> Resul
             partition: place.partition,
             after,
             up_to: place.position,
+            epoch: page.head.epoch(),
             filter: Arc::clone(&filter),
             limit: limit - page.events.len(),
             payload: read.payload,
@@ -181,15 +184,20 @@ pub async fn read_log<S: LogSource + ?Sized>(source: &S, read: ReadLog) -> Resul
     Ok(page)
 }
 
-/// Turns a reader's checkpoint into one of today; only a checkpoint ahead of what this process knows costs a read.
-async fn resolve<S: LogSource + ?Sized>(source: &S, after: Option<&Checkpoint>) -> Result<Checkpoint, ReadError> {
+/// Turns a reader's checkpoint into one of today, and says where the heads are; only a checkpoint ahead of what this
+/// process knows costs a read.
+async fn resolve<S: LogSource + ?Sized>(
+    source: &S,
+    after: Option<&Checkpoint>,
+) -> Result<(Checkpoint, Checkpoint), ReadError> {
     let known = source.recent().heads();
     if let Some(after) = after
         && !known.covers(after)
     {
         source.recent().observe(&source.storage_heads().await?);
     }
-    source.epochs().resolve(after, &source.recent().heads())
+    let heads = source.recent().heads();
+    Ok((source.epochs().resolve(after, &heads)?, heads))
 }
 
 struct Follower<S: ?Sized> {
@@ -215,10 +223,16 @@ impl<S: LogSource + ?Sized> Follower<S> {
         loop {
             bell.borrow_and_update();
             let head = self.source.recent().heads();
+            if head.epoch() != self.checkpoint.epoch() {
+                // The tail may have been rewound. Who is not ahead of where the new epoch began just goes on.
+                self.checkpoint = self.source.epochs().resolve(Some(&self.checkpoint), &head)?;
+                self.live = false;
+            }
             match self.read_behind(&head).await? {
                 Read::Events(delivery) => return Ok(delivery),
                 // Storage was read and nothing matched: say how far, a filter may match nothing for long.
                 Read::Progress => return Ok(Delivery::Heartbeat { checkpoint: self.checkpoint.clone(), head }),
+                Read::Rewound => continue,
                 Read::AtHead => {}
             }
             if !self.live {
@@ -266,6 +280,7 @@ impl<S: LogSource + ?Sized> Follower<S> {
                             partition,
                             after,
                             up_to,
+                            epoch: head.epoch(),
                             filter: Arc::clone(&self.filter),
                             limit: self.batch_max,
                             payload: self.payload,
@@ -274,7 +289,11 @@ impl<S: LogSource + ?Sized> Follower<S> {
                         (scanned.events, scanned.up_to)
                     }
                 };
-                assert!(up_to > after, "a read behind the head makes progress");
+                if up_to == after {
+                    assert!(self.source.recent().epoch() > head.epoch(), "a read behind the head makes progress");
+                    return Ok(Read::Rewound);
+                }
+                assert!(up_to > after, "a read goes forward");
                 let from = self.checkpoint.clone();
                 self.checkpoint.advance(partition, up_to);
                 if !events.is_empty() {
@@ -311,6 +330,8 @@ impl<S: LogSource + ?Sized> Follower<S> {
 enum Read {
     Events(Delivery),
     Progress,
+    /// Another epoch began while this was read.
+    Rewound,
     AtHead,
 }
 

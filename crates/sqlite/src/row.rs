@@ -1,13 +1,11 @@
 //! How an event becomes a row of the log, and a row an event again, verified.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
-use serde_json::value::RawValue;
 use twox_hash::XxHash3_64;
 use uuid::Uuid;
 
@@ -62,7 +60,7 @@ pub(crate) fn insert(
     buffer: &mut Vec<u8>,
 ) -> Result<()> {
     let tags = (!event.tags.is_empty()).then(|| event.tags.joined());
-    let metadata = metadata_to_json(&event.metadata);
+    let metadata = event.metadata.to_json();
     let hash = hash(
         buffer,
         (rowid(event.place()), stream_id),
@@ -199,7 +197,13 @@ pub(crate) fn event(
         event_type,
         schema_version,
         data: if is_json { Payload::Json(bytes) } else { Payload::Binary(bytes) },
-        metadata: metadata.map_or_else(|| Ok(Metadata::default()), |json| metadata_from_json(json, rowid))?,
+        metadata: metadata.map_or_else(
+            || Ok(Metadata::default()),
+            |json| {
+                Metadata::from_json(json.as_bytes())
+                    .map_err(|error| damaged(rowid, format!("its metadata cannot be read: {error}")))
+            },
+        )?,
         tags,
         occurred_at: occurred_at.map(Timestamp::from_micros),
         recorded_at: Timestamp::from_micros(recorded_at),
@@ -241,44 +245,4 @@ fn hash(
         buffer.extend_from_slice(part);
     }
     XxHash3_64::oneshot(buffer)
-}
-
-/// Metadata as one JSON object, so that SQL tools can read it; `None` where there is none.
-fn metadata_to_json(metadata: &Metadata) -> Option<String> {
-    if metadata.is_empty() {
-        return None;
-    }
-    let mut json = String::from("{");
-    let mut member = |name: &str, value: Cow<'_, str>| {
-        if json.len() > 1 {
-            json.push(',');
-        }
-        json.push_str(&format!("\"{name}\":{value}"));
-    };
-    for (name, value) in metadata.fields() {
-        if let Some(value) = value {
-            member(name, Cow::Owned(serde_json::Value::from(value).to_string()));
-        }
-    }
-    if let Some(headers) = &metadata.headers {
-        member("headers", String::from_utf8_lossy(headers));
-    }
-    json.push('}');
-    Some(json)
-}
-
-fn metadata_from_json(json: &str, rowid: i64) -> Result<Metadata> {
-    let members: HashMap<String, &RawValue> =
-        serde_json::from_str(json).map_err(|error| damaged(rowid, format!("its metadata cannot be read: {error}")))?;
-    let mut metadata = Metadata::default();
-    for (name, value) in members {
-        if let Some(field) = metadata.field_mut(&name) {
-            let text: String = serde_json::from_str(value.get())
-                .map_err(|error| damaged(rowid, format!("its metadata cannot be read: {error}")))?;
-            *field = Some(text.into_boxed_str());
-        } else if name == "headers" {
-            metadata.headers = Some(Bytes::copy_from_slice(value.get().as_bytes()));
-        }
-    }
-    Ok(metadata)
 }

@@ -7,9 +7,13 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 use super::{Finding, TextFile, Workspace, source::Source};
 
+/// The crate that starts PostgreSQL for tests.
+pub(super) const HARNESS: &str = "pgtest";
+
 /// Each crate by its directory below `crates/`, with the siblings it may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
+    (HARNESS, &[]),
     ("sqlite", &["core"]),
     ("postgres", &["core"]),
     ("schema", &["core"]),
@@ -27,12 +31,26 @@ const ALLOWED_IN_TESTS: &[&str] = &["core", "sqlite", "postgres"];
 /// The conformance suite runs through a real port, so the tests of each end need the other end.
 const ALLOWED_PAIR_IN_TESTS: [&str; 2] = ["client", "server"];
 
+/// The harness is for the tests of what runs on PostgreSQL, and for xtask.
+const HARNESS_IN_TESTS_OF: [&str; 5] = ["postgres", "server", "client", "cli", "bench"];
+
 /// External crates that belong to a few of our crates only, with the reason.
 const RESTRICTED: &[Restricted] = &[
     Restricted {
-        names: &["rusqlite", "libsqlite3-sys", "tokio-postgres", "postgres", "sqlx"],
+        names: &["rusqlite", "libsqlite3-sys", "postgres", "sqlx"],
         allowed: &["sqlite", "postgres"],
         instead: "only the engines speak SQL: add what you need to the engine, behind the `EventStore` contract",
+    },
+    Restricted {
+        names: &[
+            "tokio-postgres",
+            "tokio-postgres-rustls",
+            "deadpool-postgres",
+            "pgwire-replication",
+            "postgres-types",
+        ],
+        allowed: &["postgres"],
+        instead: "only `postgres` speaks PostgreSQL's protocol: add what you need to it; a test asks `pacioli_pgtest`",
     },
     Restricted {
         names: &["serde", "serde_json", "prost", "prost-types", "tonic", "tonic-prost", "axum", "http"],
@@ -141,8 +159,9 @@ fn check_dependencies(one: &Crate, manifest: &TextFile, findings: &mut Vec<Findi
         // 1. Edges between our crates.
         if let Some(sibling) = dependency.sibling.as_deref() {
             let pair = ALLOWED_PAIR_IN_TESTS;
-            let in_tests =
-                ALLOWED_IN_TESTS.contains(&sibling) || (pair.contains(&one.dir.as_str()) && pair.contains(&sibling));
+            let in_tests = ALLOWED_IN_TESTS.contains(&sibling)
+                || (pair.contains(&one.dir.as_str()) && pair.contains(&sibling))
+                || (sibling == HARNESS && HARNESS_IN_TESTS_OF.contains(&one.dir.as_str()));
             let allowed_here = allowed.contains(&sibling) || (dependency.for_tests && in_tests);
             if !allowed_here {
                 let wrong = format!("`{}` may not depend on `{sibling}`", one.dir);
@@ -222,8 +241,8 @@ fn check_source(file: &TextFile, place: &Place<'_>, source: &Source, findings: &
         }
     }
 
-    // 2. Only the engines contain SQL.
-    if !["sqlite", "postgres"].contains(&place.crate_dir) {
+    // 2. Only the engines contain SQL, and the harness, which sets the stage for their tests.
+    if !["sqlite", "postgres", HARNESS].contains(&place.crate_dir) {
         let lines: Vec<&str> = file.text.lines().collect();
         for (line, string) in &source.strings {
             let marked =
@@ -316,6 +335,28 @@ mod tests {
         let findings = check_crate("cli", vec![dependency("rusqlite", None, true)]);
         assert_findings(&findings, &[("crates/cli/Cargo.toml:2", "only the engines speak SQL")]);
         assert_findings(&check_crate("sqlite", vec![dependency("rusqlite", None, false)]), &[]);
+        for driver in ["tokio-postgres", "deadpool-postgres", "pgwire-replication", "postgres-types"] {
+            for dir in ["sqlite", "server", HARNESS] {
+                let place = format!("crates/{dir}/Cargo.toml:1");
+                let findings = check_crate(dir, vec![dependency(driver, None, true)]);
+                assert_findings(&findings, &[(&place, "only `postgres` speaks PostgreSQL's protocol")]);
+            }
+            assert_findings(&check_crate("postgres", vec![dependency(driver, None, false)]), &[]);
+        }
+    }
+
+    #[test]
+    fn the_harness_is_for_tests_and_knows_no_sibling() {
+        let harness = |for_tests| vec![dependency("pacioli-pgtest", Some(HARNESS), for_tests)];
+        for dir in HARNESS_IN_TESTS_OF {
+            assert_findings(&check_crate(dir, harness(true)), &[]);
+            let wrong = format!("`{dir}` may not depend on `pgtest`");
+            assert_findings(&check_crate(dir, harness(false)), &[(&format!("crates/{dir}/Cargo.toml:1"), &wrong)]);
+        }
+        let findings = check_crate("core", harness(true));
+        assert_findings(&findings, &[("crates/core/Cargo.toml:1", "`core` may not depend on `pgtest`")]);
+        let findings = check_crate(HARNESS, vec![dependency("pacioli-core", Some("core"), false)]);
+        assert_findings(&findings, &[("crates/pgtest/Cargo.toml:1", "knows no sibling")]);
     }
 
     #[test]
@@ -357,8 +398,9 @@ mod tests {
         let text = "/// SELECT 1\nfn f() {\n    g(\"SELECT 1\");\n    g(r\"\n        DELETE FROM events\");\n    g(\"selected\");\n}\n";
         let expected = [("crates/cli/src/a.rs:3", "contains SQL"), ("crates/cli/src/a.rs:4", "contains SQL")];
         assert_findings(&check_file("crates/cli/src/a.rs", text), &expected);
-        assert_findings(&check_file("crates/sqlite/src/a.rs", text), &[]);
-        assert_findings(&check_file("crates/cli/tests/a.rs", text), &[]);
+        for path in ["crates/sqlite/src/a.rs", "crates/pgtest/src/a.rs", "crates/cli/tests/a.rs"] {
+            assert_findings(&check_file(path, text), &[]);
+        }
         let marked = format!("{NOT_SQL_MARK}\nconst HELP: &str = \"SELECT 1\";\n");
         assert_findings(&check_file("crates/cli/src/a.rs", &marked), &[]);
     }

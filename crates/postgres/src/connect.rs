@@ -1,0 +1,195 @@
+//! Connections: which host takes writes, and how a session is set up for what it is to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deadpool_postgres::ClientWrapper;
+use futures::future::poll_fn;
+use pacioli_core::StoreError;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{Config, SslMode};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::{Error, Result, describe};
+use crate::location::Location;
+use crate::tls;
+
+/// What a session is for, and so how it is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It appends. Its statements are few and each has one right plan, whatever the statistics said when it was made.
+    Append,
+    /// It reads. Bounds must be known to the planner, which then leaves out the chunks they exclude.
+    Read,
+    /// It makes tables, takes leases, looks around.
+    Maintain,
+}
+
+impl Purpose {
+    /// Settings of the session, as the server's command line takes them.
+    fn options(self, schema: &str) -> String {
+        // synchronous_commit is looked at once the session is there: a stricter one than `on` must stay.
+        let common = format!("-c search_path={schema} -c TimeZone=UTC -c statement_timeout=0 -c DateStyle=ISO");
+        let own = match self {
+            Purpose::Append => {
+                "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
+                 -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s -c client_connection_check_interval=1s \
+                 -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
+            }
+            Purpose::Read => {
+                "-c plan_cache_mode=force_custom_plan -c jit=off -c default_transaction_read_only=on \
+                 -c idle_in_transaction_session_timeout=60s"
+            }
+            Purpose::Maintain => "-c lock_timeout=5s -c default_transaction_read_only=off",
+        };
+        format!("{common} {own}")
+    }
+}
+
+/// The database behind a connection: the cluster, and the timeline that it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) system_id: i64,
+    pub(crate) timeline: i32,
+}
+
+/// What a new connection finds.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) identity: Identity,
+    /// As `server_version_num`: 150018 is 15.18.
+    pub(crate) version: i32,
+    pub(crate) encoding: String,
+    pub(crate) fsync: bool,
+    pub(crate) full_page_writes: bool,
+}
+
+/// One connection, its prepared statements, and where it leads.
+pub(crate) struct Session {
+    client: ClientWrapper,
+    warned: Arc<AtomicBool>,
+    /// Which of the location's hosts.
+    pub(crate) host: usize,
+    pub(crate) surroundings: Surroundings,
+}
+
+impl std::ops::Deref for Session {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        &self.client
+    }
+}
+
+impl Session {
+    /// Whether the server warned since this was last asked. A warning at COMMIT says that the wait for a synchronous
+    /// standby was given up.
+    pub(crate) fn was_warned(&self) -> bool {
+        self.warned.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// Makes connections to the primary among a location's hosts.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    location: Arc<Location>,
+    tls: MakeRustlsConnect,
+    /// Whether a standby will do: there is nothing but one to look at.
+    standby_will_do: bool,
+}
+
+impl Connector {
+    /// # Errors
+    /// The certificate authorities cannot be read.
+    pub(crate) fn new(location: Location) -> std::result::Result<Connector, StoreError> {
+        let tls = tls::connector(location.root_cert().map(std::path::PathBuf::as_path))?;
+        Ok(Connector { location: Arc::new(location), tls, standby_will_do: false })
+    }
+
+    /// The same, content with a standby.
+    pub(crate) fn to_any(mut self) -> Connector {
+        self.standby_will_do = true;
+        self
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Connects to the first host that takes writes.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] with what each host said.
+    pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Session> {
+        let mut problems = Vec::new();
+        for (index, host) in self.location.hosts().iter().enumerate() {
+            match self.connect_to(index, host, purpose).await {
+                Ok(session) => return Ok(session),
+                Err(error) => problems.push(format!("{}: {error}", Location::describe(host))),
+            }
+        }
+        Err(Error::Unreachable(format!("the database cannot be reached: {}", problems.join("; "))))
+    }
+
+    async fn connect_to(&self, index: usize, host: &Config, purpose: Purpose) -> Result<Session> {
+        let mut config = host.clone();
+        let given = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
+        config.options(given + &purpose.options(self.location.schema()));
+        let warned = Arc::new(AtomicBool::new(false));
+        let (client, driver) = if config.get_ssl_mode() == SslMode::Disable {
+            let (client, connection) = config.connect(NoTls).await?;
+            (client, drive(connection, Arc::clone(&warned)))
+        } else {
+            let (client, connection) = config.connect(self.tls.clone()).await?;
+            (client, drive(connection, Arc::clone(&warned)))
+        };
+        let client = ClientWrapper::new(client, driver);
+        let surroundings = look_around(&client, self.standby_will_do).await?;
+        Ok(Session { client, warned, host: index, surroundings })
+    }
+}
+
+/// Runs a connection until it ends, and notes what the server warns of.
+fn drive<S, T>(mut connection: Connection<S, T>, warned: Arc<AtomicBool>) -> JoinHandle<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            match message {
+                Ok(AsyncMessage::Notice(notice)) if notice.severity() == "WARNING" => {
+                    tracing::warn!(message = notice.message(), "PostgreSQL warns");
+                    warned.store(true, Ordering::Release);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(error = describe(&error), "a connection to PostgreSQL ended");
+                    return;
+                }
+            }
+        }
+    })
+}
+
+async fn look_around(client: &Client, standby_will_do: bool) -> Result<Surroundings> {
+    let row = client.query_one(sql!("look_around"), &[]).await?;
+    let timeline: Option<i32> = row.get(2);
+    if timeline.is_none() && !standby_will_do {
+        return Err(Error::Store("this is a standby, which takes no writes".to_owned()));
+    }
+    let commit_waits_for: String = row.get(7);
+    if matches!(commit_waits_for.as_str(), "off" | "local" | "remote_write") {
+        // Whatever the role or the database prefers, an acknowledged append is on disk.
+        client.batch_execute("SET synchronous_commit = on").await?;
+    }
+    Ok(Surroundings {
+        identity: Identity { system_id: row.get(1), timeline: timeline.unwrap_or_default() },
+        version: row.get(3),
+        encoding: row.get(4),
+        fsync: row.get(5),
+        full_page_writes: row.get(6),
+    })
+}

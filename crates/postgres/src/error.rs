@@ -1,0 +1,155 @@
+//! What can go wrong between this engine and its database, and how it is said outside.
+
+use pacioli_core::place::Place;
+use pacioli_core::store::{ReadError, StoreError};
+use pacioli_core::{InvalidAppend, StreamName};
+use tokio_postgres::error::SqlState;
+
+/// Any failure inside the engine.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// PostgreSQL refused or failed, or the connection broke.
+    #[error("{}", describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// No connection could be had.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A row of the log is not what it must be.
+    #[error("the event at {place} is damaged: {problem}")]
+    Damaged { place: Place, problem: String },
+    /// What is stored about the store itself makes no sense, or may not be used.
+    #[error("{0}")]
+    Store(String),
+    /// What was written is not what was to be written: nothing may be written any more.
+    #[error("{0}")]
+    Broken(String),
+    /// A request that this log cannot answer.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAppend),
+    /// A reader's error.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// What PostgreSQL says, with its code and hint; the driver's own text hides them behind "db error".
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => {
+            let hint = said.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            format!("PostgreSQL: {}{hint} [{}]", said.message(), said.code().code())
+        }
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(deeper) = source {
+                let deeper_text = deeper.to_string();
+                if !text.contains(&deeper_text) {
+                    text = format!("{text}: {deeper_text}");
+                }
+                source = deeper.source();
+            }
+            text
+        }
+    }
+}
+
+/// Whether the connection broke, rather than that something was wrong with what was asked or answered.
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(deeper) = source {
+        if deeper.is::<std::io::Error>() {
+            return true;
+        }
+        source = deeper.source();
+    }
+    error.is_closed()
+}
+
+impl Error {
+    /// What PostgreSQL answered, if it answered.
+    pub(crate) fn state(&self) -> Option<&SqlState> {
+        match self {
+            Error::Postgres(error) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is of no use any more: it broke, or the database goes down or became a standby.
+    pub(crate) fn ends_connection(&self) -> bool {
+        match self {
+            Error::Unreachable(_) => true,
+            Error::Postgres(error) => match error.code() {
+                None => is_lost(error),
+                Some(code) => {
+                    let class = &code.code()[..2];
+                    // 57P: admin shutdown, crash, cannot connect now; 25006: read-only, so not the primary any more.
+                    class == "08" || code.code().starts_with("57P") || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                }
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether the same will do in a while.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.ends_connection()
+            || self.state().is_some_and(|code| {
+                *code == SqlState::LOCK_NOT_AVAILABLE
+                    || *code == SqlState::T_R_DEADLOCK_DETECTED
+                    || *code == SqlState::T_R_SERIALIZATION_FAILURE
+                    || *code == SqlState::TOO_MANY_CONNECTIONS
+                    || *code == SqlState::QUERY_CANCELED
+                    || code.code() == "25P03"
+            })
+            || self.lost_a_race()
+    }
+
+    /// Whether another partition's writer was first to note a consumer.
+    fn lost_a_race(&self) -> bool {
+        let Error::Postgres(error) = self else { return false };
+        error
+            .as_db_error()
+            .is_some_and(|said| *said.code() == SqlState::UNIQUE_VIOLATION && said.table() == Some("checkpoints"))
+    }
+
+    /// Whether the disk is full: the write did not happen, and later ones may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state().is_some_and(|code| *code == SqlState::DISK_FULL)
+    }
+
+    /// Whether a chunk or a period is missing that the rows belong to.
+    pub(crate) fn lacks_partition(&self) -> bool {
+        let Error::Postgres(error) = self else { return false };
+        error.as_db_error().is_some_and(|said| {
+            // The same code as for a CHECK; only this one names no constraint.
+            *said.code() == SqlState::CHECK_VIOLATION && said.constraint().is_none()
+        })
+    }
+
+    /// As the contract says it, with what to do next.
+    pub(crate) fn into_store_error(self) -> StoreError {
+        if self.is_full() {
+            return StoreError::full(format!(
+                "the database's disk is full: free space there, appends go on by themselves ({self})"
+            ));
+        }
+        StoreError::new(self.to_string())
+    }
+}
+
+impl From<Error> for ReadError {
+    fn from(error: Error) -> ReadError {
+        match error {
+            Error::Damaged { place, problem } => ReadError::Damaged { place, problem },
+            Error::Read(error) => error,
+            other => ReadError::Store(other.into_store_error()),
+        }
+    }
+}
+
+/// There is no such stream.
+pub(crate) fn stream_not_found(stream: StreamName) -> Error {
+    Error::Read(ReadError::StreamNotFound { stream })
+}

@@ -1,0 +1,2 @@
+-- Whether there is such a schema. $1 text: its name.
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)

@@ -1,0 +1,2 @@
+-- Reads where a consumer stands. $1 text: its name.
+SELECT checkpoint FROM checkpoints WHERE name = $1

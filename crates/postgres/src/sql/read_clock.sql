@@ -1,0 +1,2 @@
+-- Reads the database's clock. No binds.
+SELECT clock_timestamp()

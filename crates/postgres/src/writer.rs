@@ -1,0 +1,522 @@
+//! The writer: one task that takes what waits, and for each partition of it goes through one transaction.
+//!
+//! The life of a batch: lock the partition's head and fetch the facts (one flush), let `decide` decide, write the rows and
+//! COMMIT (a second flush), publish to followers, answer each append by itself. A batch whose transaction broke off is
+//! sent again: ids and keys tell what was stored.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use pacioli_core::decide::Batch;
+use pacioli_core::group_commit::{Pending, Taken};
+use pacioli_core::place::Checkpoint;
+use pacioli_core::store::{AppendError, StoreError};
+use pacioli_core::{Append, AppendOutcome, Partition, StreamName};
+use postgres_types::ToSql;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_postgres::Statement;
+
+use crate::connect::{Purpose, Session};
+use crate::error::{Error, Result};
+use crate::facts::{self, Found, Locked};
+use crate::maintenance;
+use crate::row::{Columns, Moment, Raw};
+use crate::shared::{Counters, Shared};
+
+/// How long a writer waits at most before it tries again; the first time a hundredth of it.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+type Answer = oneshot::Sender<std::result::Result<AppendOutcome, AppendError>>;
+
+/// One writer and its connection.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    /// Which of the queues is its own.
+    number: usize,
+    session: Option<Session>,
+}
+
+/// Why a batch has no outcome yet.
+enum Failure {
+    /// It is certain that nothing was stored.
+    NotStored(Error),
+    /// The connection broke with COMMIT on its way. What was decided is told only if it turns out to be stored.
+    Unknown(Error, Vec<AppendOutcome>),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::NotStored(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        Failure::NotStored(error.into())
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Writer {
+        Writer { shared, number, session: None }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.shared.queues[self.number].next().await {
+                Taken::Batch(pending) => self.answer(pending).await,
+                Taken::Idle => {}
+                Taken::Closed => return,
+            }
+        }
+    }
+
+    async fn answer(&mut self, pending: Vec<Pending>) {
+        let mut partitions: BTreeMap<Partition, (Vec<Append>, Vec<Answer>)> = BTreeMap::new();
+        for Pending { append, answer } in pending {
+            let (appends, answers) = partitions.entry(append.partition()).or_default();
+            appends.push(append);
+            answers.push(answer);
+        }
+        for (partition, (appends, answers)) in partitions {
+            if let Some(reason) = self.shared.stopped.get() {
+                for answer in answers {
+                    let _ = answer.send(Err(AppendError::Store(StoreError::new(reason.clone()))));
+                }
+                continue;
+            }
+            self.answer_partition(partition, appends, answers).await;
+        }
+    }
+
+    /// Goes on until the batch has an outcome, or until nobody waits for it any more.
+    fn answer_partition(
+        &mut self,
+        partition: Partition,
+        appends: Vec<Append>,
+        answers: Vec<Answer>,
+    ) -> BoxFuture<'_, ()> {
+        async move {
+            let deadline = Instant::now() + self.shared.answer_within;
+            let (mut appends, mut answers) = (appends, answers);
+            // What was decided by a transaction whose end is not known.
+            let mut decided: Option<Vec<AppendOutcome>> = None;
+            let mut attempts: u32 = 0;
+            loop {
+                match self.attempt(partition, &mut appends, &mut answers, decided.is_some()).await {
+                    Ok(outcomes) => {
+                        let outcomes = match decided {
+                            Some(first) => outcomes.into_iter().zip(first).map(settle).collect(),
+                            None => outcomes,
+                        };
+                        // A caller that went away meanwhile does not hear its answer; its retry will.
+                        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                            let _ = answer.send(Ok(outcome));
+                        }
+                        return;
+                    }
+                    Err(Failure::Unknown(error, outcomes)) => {
+                        tracing::warn!(%error, appends = appends.len(), "the end of a batch is not known; it is sent again");
+                        Counters::add(&self.shared.counters.unknown_outcomes);
+                        self.session = None;
+                        decided.get_or_insert(outcomes);
+                    }
+                    Err(Failure::NotStored(error @ Error::Broken(_))) => {
+                        self.session = None;
+                        tracing::error!(%error, "the store takes no more appends");
+                        // The first reason is the one to act on.
+                        let _ = self.shared.stopped.set(error.to_string());
+                        return answer_failure(error, true, answers);
+                    }
+                    Err(Failure::NotStored(error)) => {
+                        if error.ends_connection() {
+                            self.session = None;
+                        }
+                        if error.lacks_partition() && self.make_room(appends.iter().map(Append::events).sum()).await {
+                            continue;
+                        }
+                        if !error.is_passing() && !error.lacks_partition() {
+                            if appends.len() > 1 && decided.is_none() {
+                                return self.answer_in_halves(partition, appends, answers).await;
+                            }
+                            return answer_failure(error, decided.is_some(), answers);
+                        }
+                        if Instant::now() >= deadline {
+                            return answer_failure(error, decided.is_some(), answers);
+                        }
+                        tracing::debug!(%error, "a batch was not stored; it is sent again");
+                    }
+                }
+                if appends.is_empty() {
+                    return;
+                }
+                if Instant::now() >= deadline {
+                    let gone = Error::Unreachable("the database did not answer in time".to_owned());
+                    return answer_failure(gone, decided.is_some(), answers);
+                }
+                Counters::add(&self.shared.counters.batches_retried);
+                let pause = RETRY_PAUSE_MAX.min(Duration::from_millis(5) * 2_u32.saturating_pow(attempts));
+                attempts += 1;
+                tokio::time::sleep(pause).await;
+            }
+        }
+        .boxed()
+    }
+
+    /// Something in one of them failed the whole batch. That is its trouble and not the others'.
+    async fn answer_in_halves(&mut self, partition: Partition, mut appends: Vec<Append>, mut answers: Vec<Answer>) {
+        let half = appends.len() / 2;
+        let (late_appends, late_answers) = (appends.split_off(half), answers.split_off(half));
+        self.answer_partition(partition, appends, answers).await;
+        self.answer_partition(partition, late_appends, late_answers).await;
+    }
+
+    /// Makes the chunk or period that the log ran into; false where that is not allowed.
+    async fn make_room(&mut self, events: usize) -> bool {
+        match maintenance::make_ahead(&self.shared, events).await {
+            Ok(made) => {
+                tracing::warn!(made, "the log reached the end of its chunks; more were made");
+                made > 0
+            }
+            Err(error) => {
+                tracing::error!(%error, "the log reached the end of its chunks, and this role may make no more: run `pacioli maintain`");
+                false
+            }
+        }
+    }
+
+    /// One transaction. `appends` and `answers` lose those that ask for what the log never had.
+    async fn attempt(
+        &mut self,
+        partition: Partition,
+        appends: &mut Vec<Append>,
+        answers: &mut Vec<Answer>,
+        again: bool,
+    ) -> std::result::Result<Vec<AppendOutcome>, Failure> {
+        let shared = Arc::clone(&self.shared);
+        if self.session.as_ref().is_none_or(|session| session.is_closed()) {
+            let session = shared.connect(Purpose::Append).await?;
+            Counters::add(&shared.counters.reconnects);
+            self.session = Some(session);
+        }
+        let Some(session) = &self.session else { return Err(Error::Unreachable("no connection".to_owned()).into()) };
+        refuse_wrong_checkpoints(&shared, session, appends, answers).await?;
+        if appends.is_empty() {
+            return Ok(Vec::new());
+        }
+        session.was_warned();
+        match write(&shared, session, partition, appends, again).await {
+            Ok(outcomes) => Ok(outcomes),
+            Err(failure) => {
+                // The connection is of use again once the transaction is over; where it is broken, it is left behind.
+                if matches!(&failure, Failure::NotStored(error) if !error.ends_connection())
+                    && session.batch_execute("ROLLBACK").await.is_err()
+                {
+                    self.session = None;
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// An append is stored, as was decided at first, if the second look found it there.
+fn settle((second, first): (AppendOutcome, AppendOutcome)) -> AppendOutcome {
+    match (second, first) {
+        (AppendOutcome::Appended(second), AppendOutcome::Appended(first))
+            if second.duplicate && second.first_position == first.first_position && second.streams == first.streams =>
+        {
+            AppendOutcome::Appended(first)
+        }
+        (second, _) => second,
+    }
+}
+
+fn answer_failure(error: Error, may_be_stored: bool, answers: Vec<Answer>) {
+    tracing::warn!(%error, appends = answers.len(), may_be_stored, "a batch has no outcome");
+    let error = match error {
+        error if may_be_stored => AppendError::Unknown { reason: error.to_string() },
+        Error::Invalid(invalid) => invalid.into(),
+        error => AppendError::Store(error.into_store_error()),
+    };
+    for answer in answers {
+        let _ = answer.send(Err(error.clone()));
+    }
+}
+
+/// Answers those whose condition or tracking names a checkpoint that this log never had, and takes them out.
+async fn refuse_wrong_checkpoints(
+    shared: &Shared,
+    session: &Session,
+    appends: &mut Vec<Append>,
+    answers: &mut Vec<Answer>,
+) -> Result<()> {
+    let is_wrong = |append: &Append| append.check_checkpoints(&shared.epochs(), &shared.recent.heads());
+    if appends.iter().all(|append| is_wrong(append).is_ok()) {
+        return Ok(());
+    }
+    // Another writer may be ahead of what is known here.
+    shared.recent.observe(&crate::shared::read_heads(session, shared.recent.epoch()).await?);
+    let mut index = 0;
+    while index < appends.len() {
+        match is_wrong(&appends[index]) {
+            Ok(()) => index += 1,
+            Err(invalid) => {
+                appends.remove(index);
+                let _ = answers.remove(index).send(Err(invalid.into()));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    shared: &Shared,
+    session: &Session,
+    partition: Partition,
+    appends: &[Append],
+    again: bool,
+) -> std::result::Result<Vec<AppendOutcome>, Failure> {
+    // 1. Lock and look.
+    let known = shared.recent.heads();
+    let Found { locked, facts, last_chunks } =
+        facts::fetch(session, partition, appends, shared.clock.now(), &known).await?;
+    if locked.epoch != known.epoch() {
+        session.batch_execute("ROLLBACK").await?;
+        shared.learn_epochs(session).await?;
+        return Err(Error::Unreachable(format!("epoch {} began meanwhile", locked.epoch.0)).into());
+    }
+
+    // 2. Decide.
+    let stood = facts.tracking.clone();
+    let mut heads = known;
+    if locked.head > heads.position(partition) {
+        heads.advance(partition, locked.head);
+    }
+    assert_eq!(heads.position(partition), locked.head, "what was published is committed");
+    let mut batch = Batch::new(facts, heads, locked.now);
+    let outcomes: Vec<AppendOutcome> = appends.iter().map(|append| batch.decide(append.clone())).collect();
+    if batch.events().is_empty() {
+        if again {
+            let mark = session.prepare_cached(sql!("emit_sync_mark")).await?;
+            session.execute(&mark, &[]).await?;
+            session.batch_execute("COMMIT").await.map_err(|error| Failure::Unknown(error.into(), outcomes.clone()))?;
+        } else {
+            session.batch_execute("ROLLBACK").await?;
+        }
+        return Ok(outcomes);
+    }
+
+    // 3. Write and commit.
+    let rows = Rows { partition, locked, batch: &batch, last_chunks: &last_chunks, stood: &stood };
+    if let Err(error) = insert(shared, session, rows).await {
+        // The database that goes down between COMMIT and its answer may say so, and mean either.
+        return Err(if error.ends_connection() {
+            Failure::Unknown(error, outcomes)
+        } else {
+            Failure::NotStored(error)
+        });
+    }
+    if session.was_warned() {
+        // COMMIT warns where the wait for a standby was given up: it is on this disk, and perhaps on no other.
+        return Err(Failure::Unknown(Error::Unreachable("PostgreSQL warned at COMMIT".to_owned()), outcomes));
+    }
+
+    // 4. It is durable: tell the followers.
+    if !shared.own_by_bus {
+        if locked.head > shared.recent.head(partition) {
+            let mut seen = Checkpoint::start(shared.partitions, shared.recent.epoch());
+            seen.advance(partition, locked.head);
+            shared.recent.observe(&seen);
+        }
+        shared.recent.publish(batch.events());
+    }
+    let last = batch.heads().position(partition);
+    // Half of a chunk is time enough to make another.
+    if shared.chunk_of(last) != shared.chunk_of(locked.head) || shared.counters.chunks_ahead.load(Ordering::Relaxed) < 2
+    {
+        shared.chores.notify_one();
+    }
+    Ok(outcomes)
+}
+
+/// What a batch writes.
+struct Rows<'a> {
+    partition: Partition,
+    locked: Locked,
+    batch: &'a Batch,
+    last_chunks: &'a HashMap<StreamName, i32>,
+    stood: &'a HashMap<String, Checkpoint>,
+}
+
+/// A stream as a batch leaves it.
+struct Moved {
+    version: i64,
+    last_chunk: i32,
+    first_pos: i64,
+}
+
+/// Sends everything and COMMIT behind it in one flush.
+async fn insert(shared: &Shared, session: &Session, rows: Rows<'_>) -> Result<()> {
+    let Rows { partition, locked, batch, last_chunks, stood } = rows;
+    let part = i32::from(partition.0);
+    let events = batch.events();
+    let at = Moment(locked.now);
+    let first = locked.head.next();
+    let last = batch.heads().position(partition);
+    assert_eq!(events.first().map(|event| event.position), Some(first), "positions are gapless");
+    assert_eq!(last, locked.head.plus(events.len() as u64), "positions are gapless");
+
+    let columns = Columns::of(events);
+    let mut moved: HashMap<&str, Moved> = HashMap::with_capacity(events.len());
+    let (mut chunk_streams, mut chunk_numbers, mut chunk_versions) = (Vec::new(), Vec::new(), Vec::new());
+    for event in events {
+        let chunk = shared.chunk_of(event.position);
+        let version = event.version.0 as i64;
+        let before = match moved.entry(event.stream.as_str()) {
+            Entry::Vacant(vacant) => {
+                let before = last_chunks.get(&event.stream).copied();
+                vacant.insert(Moved { version, last_chunk: chunk, first_pos: event.position.0 as i64 });
+                before
+            }
+            Entry::Occupied(mut occupied) => {
+                let stream = occupied.get_mut();
+                assert_eq!(version, stream.version + 1, "versions are gapless");
+                stream.version = version;
+                Some(std::mem::replace(&mut stream.last_chunk, chunk))
+            }
+        };
+        if before != Some(chunk) {
+            chunk_streams.push(event.stream.as_str());
+            chunk_numbers.push(chunk);
+            chunk_versions.push(version);
+        }
+    }
+    let mut streams: Vec<(&str, Moved)> = moved.into_iter().collect();
+    streams.sort_unstable_by_key(|(stream, _)| *stream);
+    let stream_names: Vec<&str> = streams.iter().map(|(stream, _)| *stream).collect();
+    let stream_versions: Vec<i64> = streams.iter().map(|(_, moved)| moved.version).collect();
+    let stream_chunks: Vec<i32> = streams.iter().map(|(_, moved)| moved.last_chunk).collect();
+    let stream_starts: Vec<i64> = streams.iter().map(|(_, moved)| moved.first_pos).collect();
+    let keys: Vec<uuid::Uuid> = batch.keys().iter().map(|(key, _)| *key).collect();
+    let key_positions: Vec<i64> = batch.keys().iter().map(|(_, known)| known.answer.first_position.0 as i64).collect();
+    let key_events: Vec<i32> = batch
+        .keys()
+        .iter()
+        .map(|(_, known)| (known.answer.last_position.0 - known.answer.first_position.0 + 1) as i32)
+        .collect();
+    let key_contents: Vec<Raw<'_>> = batch.keys().iter().map(|(_, known)| Raw(&known.content)).collect();
+    // The last checkpoint of a consumer is the one it stands at.
+    let consumers: HashMap<&str, String> =
+        batch.tracking().iter().map(|tracking| (tracking.name.as_str(), tracking.checkpoint.to_string())).collect();
+
+    let (insert_events, insert_ids, insert_chunks, upsert_streams) = tokio::try_join!(
+        session.prepare_cached(sql!("insert_events")),
+        session.prepare_cached(sql!("insert_event_ids")),
+        session.prepare_cached(sql!("insert_stream_chunks")),
+        session.prepare_cached(sql!("upsert_streams")),
+    )?;
+    let (insert_tags, insert_keys, insert_commit, confirm, insert_consumer, update_consumer) = tokio::try_join!(
+        session.prepare_cached(sql!("insert_event_tags")),
+        session.prepare_cached(sql!("insert_append_keys")),
+        session.prepare_cached(sql!("insert_commit")),
+        session.prepare_cached(sql!("confirm_commit")),
+        session.prepare_cached(sql!("insert_checkpoint")),
+        session.prepare_cached(sql!("update_checkpoint")),
+    )?;
+
+    let (first, last) = (first.0 as i64, last.0 as i64);
+    let mut flush = Flush { session, sent: Vec::with_capacity(8) };
+    flush.change(
+        events.len(),
+        &insert_events,
+        vec![
+            &part,
+            &at,
+            &columns.schema_versions,
+            &columns.positions,
+            &columns.versions,
+            &columns.occurred_at,
+            &columns.ids,
+            &columns.streams,
+            &columns.types,
+            &columns.data,
+            &columns.raw,
+            &columns.metadata,
+            &columns.tags,
+        ],
+    );
+    flush.change(events.len(), &insert_ids, vec![&part, &at, &columns.ids, &columns.positions]);
+    flush.change(columns.tag_names.len(), &insert_tags, vec![&part, &columns.tag_names, &columns.tag_positions]);
+    flush.change(chunk_streams.len(), &insert_chunks, vec![&part, &chunk_streams, &chunk_numbers, &chunk_versions]);
+    flush.change(
+        stream_names.len(),
+        &upsert_streams,
+        vec![&part, &stream_names, &stream_versions, &stream_chunks, &stream_starts],
+    );
+    flush.change(keys.len(), &insert_keys, vec![&part, &at, &keys, &key_positions, &key_events, &key_contents]);
+    for (name, checkpoint) in &consumers {
+        let statement = if stood.contains_key(*name) { &update_consumer } else { &insert_consumer };
+        flush.change(1, statement, vec![name, checkpoint]);
+    }
+    flush.change(1, &insert_commit, vec![&part, &first, &last, &at]);
+    flush.commit(&confirm, [&part, &first], last).await
+}
+
+/// The statements of a transaction's end, all sent before an answer is waited for.
+struct Flush<'a> {
+    session: &'a Session,
+    sent: Vec<BoxFuture<'a, Result<()>>>,
+}
+
+impl<'a> Flush<'a> {
+    /// Adds a statement that must change so many rows; none where that is none.
+    fn change(&mut self, rows: usize, statement: &'a Statement, params: Vec<&'a (dyn ToSql + Sync)>) {
+        if rows == 0 {
+            return;
+        }
+        let session = self.session;
+        let change = async move {
+            let changed = session.execute(statement, &params).await?;
+            if changed == rows as u64 {
+                Ok(())
+            } else {
+                Err(broken(format!("{changed} rows were changed and not {rows}")))
+            }
+        };
+        self.sent.push(change.boxed());
+    }
+
+    /// Reads back the batch's row of `commits`, sends COMMIT behind it and looks at every answer, in the order in which
+    /// they come: COMMIT's alone would prove nothing, for behind a statement that failed it answers as if all were well.
+    async fn commit(self, confirm: &Statement, batch: [&(dyn ToSql + Sync); 2], last: i64) -> Result<()> {
+        let Flush { session, sent } = self;
+        let confirm = async {
+            let confirmed = session.query_opt(confirm, &batch).await?.map(|row| row.get::<_, i64>(0));
+            if confirmed == Some(last) {
+                Ok(())
+            } else {
+                Err(broken("a transaction does not read what it wrote".to_owned()))
+            }
+        };
+        let commit = async { Ok(session.batch_execute("COMMIT").await?) };
+        let (changes, confirmed, committed) = tokio::join!(biased; futures::future::join_all(sent), confirm, commit);
+        changes.into_iter().collect::<Result<()>>()?;
+        confirmed?;
+        committed
+    }
+}
+
+fn broken(what: String) -> Error {
+    Error::Broken(format!(
+        "the store stopped taking appends: {what}, and COMMIT was on its way; look for a trigger, rule or policy on the \
+         tables of the log, run `pacioli doctor`, then restart"
+    ))
+}

@@ -1,0 +1,4 @@
+//! Each file is a guarantee.
+
+mod conformance;
+mod support;
