@@ -38,12 +38,14 @@ struct Source {
     recent: Recent,
     clock: Stopped,
     storage: Mutex<Vec<Arc<RecordedEvent>>>,
-    began: Vec<(Epoch, Checkpoint)>,
+    began: Mutex<Vec<(Epoch, Checkpoint)>>,
     scans: AtomicUsize,
     /// How many positions one scan looks at.
     scan_max: usize,
     /// A position whose event is damaged.
     damaged: Option<u64>,
+    /// Where an epoch begins while the next scan runs.
+    rewind_in_scan: Mutex<Option<u64>>,
 }
 
 impl Source {
@@ -53,10 +55,11 @@ impl Source {
             recent: Recent::new(&heads, RecentLimits { events_max: 3, bytes_max: 1 << 20 }),
             clock: Stopped::default(),
             storage: Mutex::default(),
-            began: Vec::new(),
+            began: Mutex::default(),
             scans: AtomicUsize::new(0),
             scan_max: 1_000,
             damaged: None,
+            rewind_in_scan: Mutex::default(),
         }
     }
 
@@ -80,6 +83,14 @@ impl Source {
         self.recent.publish(&self.commit(partition, count));
     }
 
+    /// Begins an epoch that has lost what lies after a position of partition 0.
+    fn rewind(&self, epoch: u32, position: u64) {
+        self.storage.lock().unwrap().retain(|event| event.position.0 <= position);
+        let before = Checkpoint::new([Position(position)], self.recent.epoch());
+        self.began.lock().unwrap().push((Epoch(epoch), before.clone()));
+        self.recent.rewind(&before.in_epoch(Epoch(epoch)));
+    }
+
     fn scans(&self) -> usize {
         self.scans.load(Ordering::Relaxed)
     }
@@ -92,7 +103,7 @@ impl LogSource for Source {
     }
 
     fn epochs(&self) -> Epochs {
-        Epochs::new(self.began.clone())
+        Epochs::new(self.began.lock().unwrap().clone())
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -113,6 +124,12 @@ impl LogSource for Source {
 
     async fn scan(&self, scan: Scan) -> Result<Scanned, ReadError> {
         self.scans.fetch_add(1, Ordering::Relaxed);
+        if let Some(at) = self.rewind_in_scan.lock().unwrap().take() {
+            self.rewind(2, at);
+        }
+        if scan.epoch != self.recent.epoch() {
+            return Ok(Scanned { events: Vec::new(), up_to: scan.after });
+        }
         let storage = self.storage.lock().unwrap();
         let events = storage.iter().filter(|event| event.partition == scan.partition);
         let behind = events.filter(|event| event.position > scan.after && event.position <= scan.up_to);
@@ -292,11 +309,41 @@ async fn a_reader_from_before_a_rewind_is_told() {
     let began = vec![(Epoch(2), "0:3".parse().unwrap())];
     let mut source = Source::new(1);
     source.recent = Recent::new(&"0:0@2".parse().unwrap(), RecentLimits::default());
-    let source = Arc::new(Source { began, ..source });
+    let source = Arc::new(Source { began: Mutex::new(began), ..source });
     source.publish(0, 6);
     let from = |text: &str| Subscribe { after: Some(text.parse().unwrap()), ..Subscribe::default() };
     let rewound = subscribe(Arc::clone(&source), from("0:5")).await.err();
     assert!(matches!(rewound, Some(ReadError::Rewound { to }) if to.to_string() == "0:3@2"));
     let mut deliveries = start(&source, from("0:3")).await;
     assert_eq!(now(&mut deliveries), "0:4 0:5 0:6 from 0:3@2 to 0:6@2");
+}
+
+#[tokio::test]
+async fn an_epoch_that_begins_meanwhile_tells_who_is_ahead_and_carries_the_others_on() {
+    let source = Arc::new(Source::new(1));
+    source.publish(0, 2);
+    let (mut ahead, mut behind) =
+        (start(&source, Subscribe::default()).await, start(&source, Subscribe::default()).await);
+    for reader in [&mut ahead, &mut behind] {
+        assert_eq!(now(reader), "0:1 0:2 from 0:0 to 0:2");
+        assert_eq!(now(reader), "caught up at 0:2");
+    }
+    source.publish(0, 1);
+    assert_eq!(now(&mut ahead), "0:3 from 0:2 to 0:3");
+    source.rewind(2, 2);
+    assert!(now(&mut ahead).contains("was rewound to 0:2@2"), "it holds an event that is lost");
+    assert_eq!(now(&mut ahead), "ended");
+    assert_eq!(now(&mut behind), "caught up at 0:2@2", "nothing that it took is lost");
+    source.publish(0, 1);
+    assert_eq!(now(&mut behind), "0:3 from 0:2@2 to 0:3@2");
+}
+
+#[tokio::test]
+async fn an_epoch_that_begins_while_storage_is_read_lets_nothing_of_before_through() {
+    let source = Arc::new(Source::new(1));
+    source.publish(0, 10);
+    *source.rewind_in_scan.lock().unwrap() = Some(1);
+    let mut deliveries = start(&source, Subscribe::default()).await;
+    assert_eq!(now(&mut deliveries), "0:1 from 0:0@2 to 0:1@2");
+    assert_eq!(now(&mut deliveries), "caught up at 0:1@2");
 }
