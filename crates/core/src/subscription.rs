@@ -4,6 +4,7 @@
 //! storage otherwise; at the head it waits for the bell, and at the latest after a heartbeat it really reads again. It is
 //! pulled: a slow reader slows only its own loop, and nothing is buffered for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,6 +143,7 @@ pub async fn subscribe<S: LogSource + ?Sized>(source: Arc<S>, subscribe: Subscri
         heartbeat: subscribe.heartbeat,
         turn: 0,
         live: false,
+        ahead: BTreeMap::new(),
         checkpoint,
         source,
     };
@@ -200,6 +202,9 @@ async fn resolve<S: LogSource + ?Sized>(
     Ok((source.epochs().resolve(after, &heads)?, heads))
 }
 
+/// Partitions of one subscription that are read from storage at once, at most.
+const SCANS_AT_ONCE: usize = 4;
+
 struct Follower<S: ?Sized> {
     source: Arc<S>,
     filter: Arc<Filter>,
@@ -211,6 +216,8 @@ struct Follower<S: ?Sized> {
     turn: u16,
     /// Whether the reader knows that it is at the head.
     live: bool,
+    /// What was read of other partitions beside the one whose turn it was, with where each read began.
+    ahead: BTreeMap<Partition, (Position, Epoch, Scanned)>,
 }
 
 impl<S: LogSource + ?Sized> Follower<S> {
@@ -276,16 +283,7 @@ impl<S: LogSource + ?Sized> Follower<S> {
                     Some(recent) => self.take_matching(recent, after),
                     None => {
                         self.live = false;
-                        let scan = Scan {
-                            partition,
-                            after,
-                            up_to,
-                            epoch: head.epoch(),
-                            filter: Arc::clone(&self.filter),
-                            limit: self.batch_max,
-                            payload: self.payload,
-                        };
-                        let scanned = self.source.scan(scan).await?;
+                        let scanned = self.scan(partition, head).await?;
                         (scanned.events, scanned.up_to)
                     }
                 };
@@ -305,7 +303,50 @@ impl<S: LogSource + ?Sized> Follower<S> {
                 }
             }
         }
+        self.ahead.clear();
         Ok(Read::AtHead)
+    }
+
+    /// Reads a partition from storage, and beside it the next ones in turn that storage must be asked for too.
+    async fn scan(&mut self, partition: Partition, head: &Checkpoint) -> Result<Scanned, ReadError> {
+        if let Some((after, epoch, scanned)) = self.ahead.remove(&partition)
+            && (after, epoch) == (self.checkpoint.position(partition), head.epoch())
+        {
+            return Ok(scanned);
+        }
+        let partitions = head.partitions();
+        let asked: Vec<Partition> = (0..partitions)
+            .map(|step| Partition((partition.0 + step) % partitions))
+            .filter(|other| *other == partition || self.needs_storage(*other, head))
+            .take(SCANS_AT_ONCE)
+            .collect();
+        let scans = asked.iter().map(|&partition| {
+            self.source.scan(Scan {
+                partition,
+                after: self.checkpoint.position(partition),
+                up_to: head.position(partition),
+                epoch: head.epoch(),
+                filter: Arc::clone(&self.filter),
+                limit: self.batch_max,
+                payload: self.payload,
+            })
+        });
+        let mut scanned = futures::future::join_all(scans).await.into_iter();
+        let own = scanned.next().expect("the partition itself is asked first");
+        for (&other, scanned) in asked[1..].iter().zip(scanned) {
+            // What could not be read is read again when its turn comes, and says so then.
+            if let Ok(scanned) = scanned {
+                self.ahead.insert(other, (self.checkpoint.position(other), head.epoch(), scanned));
+            }
+        }
+        own
+    }
+
+    fn needs_storage(&self, partition: Partition, head: &Checkpoint) -> bool {
+        let after = self.checkpoint.position(partition);
+        after < head.position(partition)
+            && !self.ahead.contains_key(&partition)
+            && self.source.recent().after(partition, after, 1).is_none()
     }
 
     /// Takes what matches, as much as a page may hold, and says up to where it looked.

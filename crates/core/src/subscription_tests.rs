@@ -347,3 +347,20 @@ async fn an_epoch_that_begins_while_storage_is_read_lets_nothing_of_before_throu
     assert_eq!(now(&mut deliveries), "0:1 from 0:0@2 to 0:1@2");
     assert_eq!(now(&mut deliveries), "caught up at 0:1@2");
 }
+
+#[tokio::test]
+async fn partitions_that_lie_in_storage_are_read_side_by_side() {
+    let source = Arc::new(Source::new(6));
+    for partition in 0..6 {
+        source.commit(partition, 2);
+    }
+    source.recent.observe(&source.storage_heads().await.unwrap());
+    let mut deliveries = start(&source, Subscribe { batch_max: 2, ..Subscribe::default() }).await;
+    let mut scans = Vec::new();
+    for partition in 0..6 {
+        assert!(now(&mut deliveries).starts_with(&format!("{partition}:1 {partition}:2 from")));
+        scans.push(source.scans());
+    }
+    assert_eq!(scans, [4, 4, 4, 4, 6, 6], "four at once, and none of them twice");
+    assert!(now(&mut deliveries).starts_with("caught up"));
+}
