@@ -35,6 +35,12 @@ impl Default for GroupCommitLimits {
     }
 }
 
+type Answer = Result<AppendOutcome, AppendError>;
+
+fn answered(answer: Result<Answer, oneshot::error::RecvError>) -> Answer {
+    answer.unwrap_or_else(|_| Err(AppendError::Unknown { reason: "the writer stopped before it answered".to_owned() }))
+}
+
 /// An append that waits for its batch, and where its answer goes.
 #[derive(Debug)]
 pub struct Pending {
@@ -68,7 +74,10 @@ pub struct GroupCommit {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Pending>,
+    /// Each under its number.
+    waiting: VecDeque<(u64, Pending)>,
+    /// How many were put here, ever.
+    submitted: u64,
     bytes: usize,
     woken: bool,
     closed: bool,
@@ -90,13 +99,43 @@ impl GroupCommit {
     /// [`AppendError::Overloaded`] where the queue is full and [`AppendError::ShuttingDown`] where it is closed: nothing was
     /// stored. [`AppendError::Unknown`] where the writer went away with the append in hand.
     pub async fn append(&self, append: Append) -> Result<AppendOutcome, AppendError> {
-        let answer = self.submit(append)?;
-        answer.await.unwrap_or_else(|_| {
-            Err(AppendError::Unknown { reason: "the writer stopped before it answered".to_owned() })
-        })
+        answered(self.submit(append)?.1.await)
     }
 
-    fn submit(&self, append: Append) -> Result<oneshot::Receiver<Result<AppendOutcome, AppendError>>, AppendError> {
+    /// The same, for as long as `patience` lasts. An append that nobody took by then is withdrawn.
+    ///
+    /// # Errors
+    /// Those of [`GroupCommit::append`]; what `withdrawn` says where nothing was stored, and [`AppendError::Unknown`] where
+    /// the writer has the append in hand.
+    pub async fn append_within(
+        &self,
+        append: Append,
+        patience: impl Future<Output = ()>,
+        withdrawn: impl FnOnce() -> AppendError,
+    ) -> Result<AppendOutcome, AppendError> {
+        let (number, mut receiver) = self.submit(append)?;
+        tokio::select! {
+            biased;
+            answer = &mut receiver => return answered(answer),
+            () = patience => {}
+        }
+        if self.withdraw(number) {
+            return Err(withdrawn());
+        }
+        Err(AppendError::Unknown { reason: "there was no answer in time".to_owned() })
+    }
+
+    /// Takes an append out of the queue; false where it was taken already.
+    fn withdraw(&self, number: u64) -> bool {
+        let mut state = self.state();
+        // They wait in the order of their numbers.
+        let Ok(index) = state.waiting.binary_search_by_key(&number, |(number, _)| *number) else { return false };
+        let Some((_, pending)) = state.waiting.remove(index) else { return false };
+        state.bytes -= pending.append.bytes();
+        true
+    }
+
+    fn submit(&self, append: Append) -> Result<(u64, oneshot::Receiver<Answer>), AppendError> {
         let (answer, receiver) = oneshot::channel();
         let mut state = self.state();
         if state.closed {
@@ -108,13 +147,15 @@ impl GroupCommit {
             return Err(AppendError::Overloaded { retry_after: Duration::from_millis(100) });
         }
         state.bytes += append.bytes();
-        state.waiting.push_back(Pending { append, answer });
+        let number = state.submitted;
+        state.submitted += 1;
+        state.waiting.push_back((number, Pending { append, answer }));
         let was_empty = state.waiting.len() == 1;
         drop(state);
         if was_empty {
             self.ring();
         }
-        Ok(receiver)
+        Ok((number, receiver))
     }
 
     /// How many appends wait, for metrics.
@@ -157,11 +198,11 @@ impl GroupCommit {
         let mut batch = Vec::with_capacity(state.waiting.len().min(self.limits.batch_appends_max));
         let mut bytes = 0;
         while batch.len() < self.limits.batch_appends_max
-            && let Some(next) = state.waiting.front()
+            && let Some((_, next)) = state.waiting.front()
             && (batch.is_empty() || bytes + next.append.bytes() <= self.limits.batch_bytes_max)
         {
             bytes += next.append.bytes();
-            batch.extend(state.waiting.pop_front());
+            batch.extend(state.waiting.pop_front().map(|(_, pending)| pending));
         }
         state.bytes -= bytes;
         Taken::Batch(batch)
@@ -299,6 +340,28 @@ mod tests {
         };
         let (answer, ()) = tokio::join!(queue.append(append(300)), writer);
         assert!(matches!(answer, Err(AppendError::Unknown { .. })), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn an_append_that_nobody_takes_in_time_is_withdrawn() {
+        let queue = GroupCommit::new(LIMITS);
+        let late = || AppendError::ShuttingDown;
+        let (first, mut third) =
+            (queue.append_within(append(300), async {}, late), Box::pin(queue.append(append(302))));
+        let second = queue.append_within(append(301), std::future::pending(), late);
+        assert!(matches!(first.now_or_never(), Some(Err(AppendError::ShuttingDown))));
+        let mut second = Box::pin(second);
+        assert!(futures::poll!(&mut second).is_pending() && futures::poll!(&mut third).is_pending());
+        assert_eq!(queue.waiting(), 2, "what was withdrawn does not wait");
+        let taken = async {
+            let taken = batch(queue.take(Duration::ZERO));
+            assert_eq!(queue.state().bytes, 0);
+            taken
+        };
+        let (answer, taken) =
+            tokio::join!(queue.append_within(append(303), async { tokio::task::yield_now().await }, late), taken);
+        assert!(matches!(answer, Err(AppendError::Unknown { .. })), "a writer has it: {answer:?}");
+        assert_eq!(taken.iter().map(|pending| pending.append.bytes()).collect::<Vec<_>>(), [301, 302, 303]);
     }
 
     #[test]

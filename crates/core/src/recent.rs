@@ -93,8 +93,18 @@ impl Recent {
 
     /// Publishes events that are committed, in position order, and rings the bell.
     pub fn publish(&self, events: &[Arc<RecordedEvent>]) {
+        self.publish_in(self.epoch(), events);
+    }
+
+    /// The same, for events that were committed in `epoch`: where another one began meanwhile they may be lost, and are
+    /// passed over.
+    pub fn publish_in(&self, epoch: Epoch, events: &[Arc<RecordedEvent>]) {
         for run in events.chunk_by(|a, b| a.partition == b.partition) {
             let mut ring = self.ring(run[0].partition);
+            // An epoch begins while all rings are locked.
+            if self.epoch() != epoch {
+                return;
+            }
             for event in run {
                 if event.position <= ring.head {
                     // A reader asked the storage between this event's commit and now, and was first to say so.
@@ -113,12 +123,13 @@ impl Recent {
         self.bell.send_modify(|generation| *generation += 1);
     }
 
-    /// Moves a head forward whose events are in storage only (another writer's), and rings the bell.
+    /// Moves a head forward whose events are in storage only (another writer's), and rings the bell. Heads of another
+    /// epoch than the current one say nothing about it.
     pub fn observe(&self, heads: &Checkpoint) {
         let mut moved = false;
         for place in heads.iter() {
             let mut ring = self.ring(place.partition);
-            if place.position > ring.head {
+            if place.position > ring.head && self.epoch() == heads.epoch() {
                 ring.head = place.position;
                 ring.events.clear();
                 ring.bytes = 0;
@@ -250,6 +261,18 @@ mod tests {
         assert!(bell.has_changed().unwrap());
         publish(&recent, 4..=4);
         assert_eq!(positions(recent.after(Partition::ZERO, Position(3), 10)), Some(vec![4]));
+    }
+
+    #[test]
+    fn what_comes_late_from_an_epoch_that_ended_moves_nothing() {
+        let recent = recent("0:5", 10, 10_000);
+        recent.rewind(&"0:3@2".parse().unwrap());
+        recent.observe(&"0:5".parse().unwrap());
+        recent.publish_in(Epoch::FIRST, &[event(0, 6)]);
+        assert_eq!(recent.heads(), "0:3@2".parse().unwrap());
+        recent.publish_in(Epoch(2), &[event(0, 4)]);
+        recent.observe(&"0:6@2".parse().unwrap());
+        assert_eq!(recent.heads(), "0:6@2".parse().unwrap());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Connections: which host takes writes, and how a session is set up for what it is to do.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use futures::future::poll_fn;
@@ -9,12 +10,18 @@ use pacioli_core::StoreError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Config, SslMode};
+use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result, describe};
 use crate::location::Location;
 use crate::tls;
+
+/// How long a host may take to give a connection, where its configuration does not say.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long what is asked on a connection may take: a page of a log, on a database that is busy with other things.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a session is for, and so how it is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +77,8 @@ pub(crate) struct Surroundings {
 pub(crate) struct Session {
     client: ClientWrapper,
     warned: Arc<AtomicBool>,
+    /// Whether an answer did not come in time.
+    stalled: AtomicBool,
     /// Which of the location's hosts.
     pub(crate) host: usize,
     pub(crate) surroundings: Surroundings,
@@ -89,6 +98,25 @@ impl Session {
     pub(crate) fn was_warned(&self) -> bool {
         self.warned.swap(false, Ordering::AcqRel)
     }
+
+    /// Waits for what is done on this connection, but not for ever: a socket whose other end has stalled never ends a wait.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(ANSWER_PATIENCE, work).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.stalled.store(true, Ordering::Release);
+                Err(Error::Unreachable(format!(
+                    "the database did not answer for {} s; look at its load and at the network, then try again",
+                    ANSWER_PATIENCE.as_secs()
+                )))
+            }
+        }
+    }
+
+    /// Whether nothing can be asked on it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_closed() || self.stalled.load(Ordering::Acquire)
+    }
 }
 
 /// Makes connections to the primary among a location's hosts.
@@ -98,6 +126,8 @@ pub(crate) struct Connector {
     tls: MakeRustlsConnect,
     /// Whether a standby will do: there is nothing but one to look at.
     standby_will_do: bool,
+    /// The newest timeline that was met. An old primary that comes back on its own is told by it.
+    newest: Arc<Mutex<Option<Identity>>>,
 }
 
 impl Connector {
@@ -105,7 +135,7 @@ impl Connector {
     /// The certificate authorities cannot be read.
     pub(crate) fn new(location: Location) -> std::result::Result<Connector, StoreError> {
         let tls = tls::connector(location.root_cert().map(std::path::PathBuf::as_path))?;
-        Ok(Connector { location: Arc::new(location), tls, standby_will_do: false })
+        Ok(Connector { location: Arc::new(location), tls, standby_will_do: false, newest: Arc::default() })
     }
 
     /// The same, content with a standby.
@@ -125,7 +155,10 @@ impl Connector {
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Session> {
         let mut problems = Vec::new();
         for (index, host) in self.location.hosts().iter().enumerate() {
-            match self.connect_to(index, host, purpose).await {
+            // The driver bounds how long the socket takes, and not what a stalled server does with it.
+            let patience = host.get_connect_timeout().copied().unwrap_or(CONNECT_PATIENCE);
+            let connected = tokio::time::timeout(patience, self.connect_to(index, host, purpose));
+            match connected.await.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer in {patience:?}")))) {
                 Ok(session) => return Ok(session),
                 Err(error) => problems.push(format!("{}: {error}", Location::describe(host))),
             }
@@ -147,7 +180,28 @@ impl Connector {
         };
         let client = ClientWrapper::new(client, driver);
         let surroundings = look_around(&client, self.standby_will_do).await?;
-        Ok(Session { client, warned, host: index, surroundings })
+        if !self.standby_will_do {
+            self.refuse_outdated(surroundings.identity)?;
+        }
+        Ok(Session { client, warned, stalled: AtomicBool::new(false), host: index, surroundings })
+    }
+
+    /// Refuses the primary of before a failover, which may have come back and take writes that nobody will keep.
+    fn refuse_outdated(&self, met: Identity) -> Result<()> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match *newest {
+            Some(newest) if newest.system_id == met.system_id && met.timeline < newest.timeline => {
+                Err(Error::Store(format!(
+                    "this is the primary of timeline {}, and timeline {} was seen already: stop it and make it a standby of \
+                     the new primary; if it was restored on purpose, restart this process",
+                    met.timeline, newest.timeline
+                )))
+            }
+            _ => {
+                *newest = Some(met);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -160,7 +214,8 @@ where
     tokio::spawn(async move {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
             match message {
-                Ok(AsyncMessage::Notice(notice)) if notice.severity() == "WARNING" => {
+                // The plain severity is in the server's language.
+                Ok(AsyncMessage::Notice(notice)) if notice.parsed_severity() == Some(Severity::Warning) => {
                     tracing::warn!(message = notice.message(), "PostgreSQL warns");
                     warned.store(true, Ordering::Release);
                 }

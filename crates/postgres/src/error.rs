@@ -135,6 +135,12 @@ impl Error {
                 "the database's disk is full: free space there, appends go on by themselves ({self})"
             ));
         }
+        if self.lacks_partition() {
+            return StoreError::new(format!(
+                "the log has come to the end of its chunks, and this role may make no more: let `pacioli maintain` run as the \
+                 owner, appends go on by themselves ({self})"
+            ));
+        }
         StoreError::new(self.to_string())
     }
 }

@@ -176,7 +176,10 @@ fn one_a_host(config: &Config, ssl: Option<SslMode>) -> Result<Vec<Config>, Stor
         });
         one.connect_timeout(config.get_connect_timeout().copied().unwrap_or(std::time::Duration::from_secs(3)));
         one.tcp_user_timeout(std::time::Duration::from_secs(10));
-        one.keepalives_idle(std::time::Duration::from_secs(10));
+        one.keepalives_idle(std::time::Duration::from_secs(5));
+        // The system's are a minute and more: a host that is gone must be noticed while it matters.
+        one.keepalives_interval(std::time::Duration::from_secs(2));
+        one.keepalives_retries(3);
         one.target_session_attrs(TargetSessionAttrs::Any);
         one
     };

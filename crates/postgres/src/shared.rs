@@ -142,6 +142,11 @@ impl Shared {
         changed
     }
 
+    /// Whether a connection leads to the database that is the primary now.
+    pub(crate) fn leads_to(&self, session: &Session) -> bool {
+        session.surroundings.identity == self.identity()
+    }
+
     fn identity(&self) -> Identity {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,8 +170,12 @@ impl Shared {
         if session.surroundings.identity != met {
             return Err(Error::Unreachable("the primary changed again while it was looked at".to_owned()));
         }
-        session.execute(sql!("meet_database"), &[&(self.recent.epoch().0 as i32)]).await?;
-        self.take_epochs(&session).await?;
+        let take = async {
+            session.execute(sql!("meet_database"), &[&(self.recent.epoch().0 as i32)]).await?;
+            self.take_epochs(&session).await
+        };
+        // Everybody who connects waits for this.
+        session.within(take).await?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = met;
         Ok(())
     }
@@ -247,7 +256,7 @@ impl managed::Manager for Readers {
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Error> {
         // A connection of before a failover leads to the old primary.
-        if session.is_closed() || session.surroundings.identity != self.shared.identity() {
+        if session.is_over() || !self.shared.leads_to(session) {
             return Err(managed::RecycleError::message("the connection is of no use any more"));
         }
         Ok(())

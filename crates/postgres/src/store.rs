@@ -28,7 +28,10 @@ use crate::maintenance;
 use crate::migrate::{self, CHUNK_EVENTS_DEFAULT, NewStore};
 use crate::read;
 use crate::shared::{Parts, ReadPool, Shared, read_epochs, read_heads, read_pool, reader};
-use crate::writer::Writer;
+use crate::writer;
+
+/// A writer that has taken an append answers within [`PostgresOptions::answer_within`]; so much later nobody waits any more.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// How to open a store.
 #[derive(Clone)]
@@ -191,7 +194,7 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
         connector,
     }));
     let pool = read_pool(Arc::clone(&shared), options.readers);
-    let writers = (0..writers).map(|number| tokio::spawn(Writer::new(Arc::clone(&shared), number).run())).collect();
+    let writers = (0..writers).map(|number| tokio::spawn(writer::run(Arc::clone(&shared), number))).collect();
     let others = vec![
         tokio::spawn(maintenance::keep(Arc::clone(&shared))),
         tokio::spawn(bus::follow(Arc::clone(&shared), pool.clone(), options.poll_only)),
@@ -204,13 +207,22 @@ impl EventStore for PostgresStore {
     async fn append(&self, append: AppendRequest) -> std::result::Result<AppendOutcome, AppendError> {
         let shared = self.shared();
         let append = append.check(&shared.limits, shared.clock.now(), shared.partitions)?;
-        shared.queue(append.partition()).append(append).await
+        let patience = shared.answer_within + ANSWER_GRACE;
+        let withdrawn = || {
+            AppendError::Store(StoreError::new(format!(
+                "the append waited {} s for others before it, which had no answer from the database; look at its state",
+                patience.as_secs()
+            )))
+        };
+        let queue = shared.queue(append.partition());
+        queue.append_within(append, tokio::time::sleep(patience), withdrawn).await
     }
 
     async fn read_stream(&self, read: ReadStream) -> std::result::Result<StreamPage, ReadError> {
         let shared = self.shared();
         let session = reader(&self.handle.pool).await?;
-        Ok(read::stream(&session, read, &shared.limits, shared.partitions, shared.chunk_events).await?)
+        let page = read::stream(&session, read, &shared.limits, shared.partitions, shared.chunk_events);
+        Ok(session.within(page).await?)
     }
 
     async fn read_log(&self, read: ReadLog) -> std::result::Result<LogPage, ReadError> {
@@ -224,13 +236,13 @@ impl EventStore for PostgresStore {
     async fn stream(&self, stream: &StreamName) -> std::result::Result<Option<StreamInfo>, ReadError> {
         let session = reader(&self.handle.pool).await?;
         let partition = stream.partition(self.partitions());
-        let version = read::stream_version(&session, stream, partition).await?;
+        let version = session.within(read::stream_version(&session, stream, partition)).await?;
         Ok(version.map(|version| StreamInfo { stream: stream.clone(), version, partition }))
     }
 
     async fn list_streams(&self, list: ListStreams) -> std::result::Result<StreamsPage, ReadError> {
         let session = reader(&self.handle.pool).await?;
-        Ok(read::list_streams(&session, &list, &self.shared().limits).await?)
+        Ok(session.within(read::list_streams(&session, &list, &self.shared().limits)).await?)
     }
 
     async fn head(&self) -> std::result::Result<Checkpoint, ReadError> {
@@ -274,7 +286,8 @@ impl EventStore for PostgresStore {
 
     async fn tracking(&self, name: &str) -> std::result::Result<Option<Checkpoint>, ReadError> {
         let session = reader(&self.handle.pool).await?;
-        let row = session.query_opt(sql!("read_checkpoint"), &[&name]).await.map_err(Error::from)?;
+        let find = async { Ok(session.query_opt(sql!("read_checkpoint"), &[&name]).await?) };
+        let row = session.within(find).await?;
         let parse = |text: &str| {
             text.parse().map_err(|_| ReadError::Store(StoreError::new(format!("consumer `{name}` stands at `{text}`"))))
         };
@@ -290,12 +303,13 @@ impl EventStore for PostgresStore {
         lease::check(name, owner)?;
         let session = self.shared().connect(Purpose::Maintain).await?;
         let schema = self.shared().connector.location().schema();
-        Ok(leases::acquire(&session, schema, name, owner, time_to_live).await?)
+        Ok(session.within(leases::acquire(&session, schema, name, owner, time_to_live)).await?)
     }
 
     async fn release_lease(&self, lease: &Lease) -> std::result::Result<bool, ReadError> {
         let session = self.shared().connect(Purpose::Maintain).await?;
-        Ok(leases::release(&session, self.shared().connector.location().schema(), lease).await?)
+        let schema = self.shared().connector.location().schema();
+        Ok(session.within(leases::release(&session, schema, lease)).await?)
     }
 
     async fn backup(&self, _to: &Path) -> std::result::Result<u64, ReadError> {
@@ -329,12 +343,14 @@ impl LogSource for Source {
     }
 
     async fn storage_heads(&self) -> std::result::Result<Checkpoint, ReadError> {
+        // The epoch first: heads that a connection to another database names are then of one that is over.
+        let epoch = self.handle.shared.recent.epoch();
         let session = reader(&self.handle.pool).await?;
-        Ok(read_heads(&session, self.handle.shared.recent.epoch()).await?)
+        Ok(session.within(read_heads(&session, epoch)).await?)
     }
 
     async fn scan(&self, scan: Scan) -> std::result::Result<Scanned, ReadError> {
         let session = reader(&self.handle.pool).await?;
-        Ok(read::scan(&self.handle.shared, &session, &scan).await?)
+        Ok(session.within(read::scan(&self.handle.shared, &session, &scan)).await?)
     }
 }

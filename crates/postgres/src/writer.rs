@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use pacioli_core::decide::Batch;
 use pacioli_core::group_commit::{Pending, Taken};
 use pacioli_core::place::Checkpoint;
 use pacioli_core::store::{AppendError, StoreError};
-use pacioli_core::{Append, AppendOutcome, Partition, StreamName};
+use pacioli_core::{Append, AppendOutcome, Appended, Partition, StreamName};
 use postgres_types::ToSql;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -32,10 +33,34 @@ use crate::shared::{Counters, Shared};
 /// How long a writer waits at most before it tries again; the first time a hundredth of it.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// A transaction that is not over by then goes with its connection.
+const ROLLBACK_PATIENCE: Duration = Duration::from_secs(1);
+
 type Answer = oneshot::Sender<std::result::Result<AppendOutcome, AppendError>>;
 
+/// Runs a writer until its queue is closed and empty. One that meets what cannot be says so before it ends.
+pub(crate) async fn run(shared: Arc<Shared>, number: usize) {
+    let writer = Writer { shared: Arc::clone(&shared), number, session: None };
+    if AssertUnwindSafe(writer.run()).catch_unwind().await.is_err() {
+        let reason = "the store stopped taking appends: a check inside the writer failed, see the log; restart it";
+        tracing::error!(reason);
+        let _ = shared.stopped.set(reason.to_owned());
+        // Nobody takes what waits any more: who waits is told by dropping it.
+        shared.queues[number].close();
+        while let Taken::Batch(left) = shared.queues[number].take(Duration::ZERO) {
+            drop(left);
+        }
+    }
+}
+
+/// Waits for what a database does, until the deadline: a socket whose other end has stalled never ends a wait.
+async fn in_time<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Err(Error::Unreachable("the database did not answer in time".to_owned()));
+    tokio::time::timeout_at(deadline, work).await.unwrap_or_else(late)
+}
+
 /// One writer and its connection.
-pub(crate) struct Writer {
+struct Writer {
     shared: Arc<Shared>,
     /// Which of the queues is its own.
     number: usize,
@@ -63,12 +88,7 @@ impl From<tokio_postgres::Error> for Failure {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Writer {
-        Writer { shared, number, session: None }
-    }
-
-    /// Runs until the queue is closed and empty.
-    pub(crate) async fn run(mut self) {
+    async fn run(mut self) {
         loop {
             match self.shared.queues[self.number].next().await {
                 Taken::Batch(pending) => self.answer(pending).await,
@@ -110,12 +130,12 @@ impl Writer {
             let mut decided: Option<Vec<AppendOutcome>> = None;
             let mut attempts: u32 = 0;
             loop {
-                match self.attempt(partition, &mut appends, &mut answers, decided.is_some()).await {
+                if decided.is_none() {
+                    leave_out_unheard(&mut appends, &mut answers);
+                }
+                match self.attempt(partition, &mut appends, &mut answers, &mut decided, deadline).await {
                     Ok(outcomes) => {
-                        let outcomes = match decided {
-                            Some(first) => outcomes.into_iter().zip(first).map(settle).collect(),
-                            None => outcomes,
-                        };
+                        let outcomes = settle(outcomes, decided);
                         // A caller that went away meanwhile does not hear its answer; its retry will.
                         for (answer, outcome) in answers.into_iter().zip(outcomes) {
                             let _ = answer.send(Ok(outcome));
@@ -126,7 +146,7 @@ impl Writer {
                         tracing::warn!(%error, appends = appends.len(), "the end of a batch is not known; it is sent again");
                         Counters::add(&self.shared.counters.unknown_outcomes);
                         self.session = None;
-                        decided.get_or_insert(outcomes);
+                        decided = Some(settle(outcomes, decided));
                     }
                     Err(Failure::NotStored(error @ Error::Broken(_))) => {
                         self.session = None;
@@ -198,26 +218,30 @@ impl Writer {
         partition: Partition,
         appends: &mut Vec<Append>,
         answers: &mut Vec<Answer>,
-        again: bool,
+        decided: &mut Option<Vec<AppendOutcome>>,
+        deadline: Instant,
     ) -> std::result::Result<Vec<AppendOutcome>, Failure> {
         let shared = Arc::clone(&self.shared);
-        if self.session.as_ref().is_none_or(|session| session.is_closed()) {
-            let session = shared.connect(Purpose::Append).await?;
+        // A connection of before a failover leads to the old primary.
+        if self.session.as_ref().is_none_or(|session| session.is_closed() || !shared.leads_to(session)) {
+            self.session = None;
+            let session = in_time(deadline, shared.connect(Purpose::Append)).await?;
             Counters::add(&shared.counters.reconnects);
             self.session = Some(session);
         }
         let Some(session) = &self.session else { return Err(Error::Unreachable("no connection".to_owned()).into()) };
-        refuse_wrong_checkpoints(&shared, session, appends, answers).await?;
+        in_time(deadline, refuse_wrong_checkpoints(&shared, session, appends, answers, decided)).await?;
         if appends.is_empty() {
             return Ok(Vec::new());
         }
         session.was_warned();
-        match write(&shared, session, partition, appends, again).await {
+        match write(&shared, session, partition, appends, deadline).await {
             Ok(outcomes) => Ok(outcomes),
             Err(failure) => {
                 // The connection is of use again once the transaction is over; where it is broken, it is left behind.
+                let rollback = async { Ok(session.batch_execute("ROLLBACK").await?) };
                 if matches!(&failure, Failure::NotStored(error) if !error.ends_connection())
-                    && session.batch_execute("ROLLBACK").await.is_err()
+                    && in_time(Instant::now() + ROLLBACK_PATIENCE, rollback).await.is_err()
                 {
                     self.session = None;
                 }
@@ -227,15 +251,27 @@ impl Writer {
     }
 }
 
-/// An append is stored, as was decided at first, if the second look found it there.
-fn settle((second, first): (AppendOutcome, AppendOutcome)) -> AppendOutcome {
-    match (second, first) {
-        (AppendOutcome::Appended(second), AppendOutcome::Appended(first))
-            if second.duplicate && second.first_position == first.first_position && second.streams == first.streams =>
+/// An append is stored, as was decided at first, if a later look found it there.
+fn settle(later: Vec<AppendOutcome>, first: Option<Vec<AppendOutcome>>) -> Vec<AppendOutcome> {
+    let Some(first) = first else { return later };
+    assert_eq!(later.len(), first.len(), "what was decided is of these appends");
+    let settled = later.into_iter().zip(first).map(|pair| match pair {
+        (AppendOutcome::Appended(later), AppendOutcome::Appended(first))
+            if later.duplicate && later.first_position == first.first_position && later.streams == first.streams =>
         {
-            AppendOutcome::Appended(first)
+            // The checkpoint is of today's epoch.
+            AppendOutcome::Appended(Appended { duplicate: first.duplicate, ..later })
         }
-        (second, _) => second,
+        (later, _) => later,
+    });
+    settled.collect()
+}
+
+/// Takes out those that nobody waits for any more: whoever sent them was told that the outcome is unknown.
+fn leave_out_unheard(appends: &mut Vec<Append>, answers: &mut Vec<Answer>) {
+    if answers.iter().any(Answer::is_closed) {
+        let heard = std::mem::take(appends).into_iter().zip(std::mem::take(answers));
+        (*appends, *answers) = heard.filter(|(_, answer)| !answer.is_closed()).unzip();
     }
 }
 
@@ -257,20 +293,30 @@ async fn refuse_wrong_checkpoints(
     session: &Session,
     appends: &mut Vec<Append>,
     answers: &mut Vec<Answer>,
+    decided: &mut Option<Vec<AppendOutcome>>,
 ) -> Result<()> {
     let is_wrong = |append: &Append| append.check_checkpoints(&shared.epochs(), &shared.recent.heads());
     if appends.iter().all(|append| is_wrong(append).is_ok()) {
         return Ok(());
     }
     // Another writer may be ahead of what is known here.
-    shared.recent.observe(&crate::shared::read_heads(session, shared.recent.epoch()).await?);
+    let epoch = shared.recent.epoch();
+    shared.recent.observe(&crate::shared::read_heads(session, epoch).await?);
     let mut index = 0;
     while index < appends.len() {
         match is_wrong(&appends[index]) {
             Ok(()) => index += 1,
             Err(invalid) => {
                 appends.remove(index);
-                let _ = answers.remove(index).send(Err(invalid.into()));
+                if let Some(decided) = decided {
+                    decided.remove(index);
+                }
+                let error = match decided {
+                    // It may be stored all the same, in a partition that lost nothing.
+                    Some(_) => AppendError::Unknown { reason: invalid.to_string() },
+                    None => invalid.into(),
+                };
+                let _ = answers.remove(index).send(Err(error));
             }
         }
     }
@@ -282,15 +328,18 @@ async fn write(
     session: &Session,
     partition: Partition,
     appends: &[Append],
-    again: bool,
+    deadline: Instant,
 ) -> std::result::Result<Vec<AppendOutcome>, Failure> {
     // 1. Lock and look.
     let known = shared.recent.heads();
     let Found { locked, facts, last_chunks } =
-        facts::fetch(session, partition, appends, shared.clock.now(), &known).await?;
+        in_time(deadline, facts::fetch(session, partition, appends, shared.clock.now(), &known)).await?;
     if locked.epoch != known.epoch() {
-        session.batch_execute("ROLLBACK").await?;
-        shared.learn_epochs(session).await?;
+        let learn = async {
+            session.batch_execute("ROLLBACK").await?;
+            shared.learn_epochs(session).await
+        };
+        in_time(deadline, learn).await?;
         return Err(Error::Unreachable(format!("epoch {} began meanwhile", locked.epoch.0)).into());
     }
 
@@ -300,23 +349,41 @@ async fn write(
     if locked.head > heads.position(partition) {
         heads.advance(partition, locked.head);
     }
-    assert_eq!(heads.position(partition), locked.head, "what was published is committed");
+    if locked.head < heads.position(partition) {
+        return Err(Error::Broken(format!(
+            "the store stopped taking appends: partition {partition} ends at {} and {} was seen there before; the database \
+             was set back, or crashed with a transaction of synchronous_commit = off: restart this process, and then the \
+             readers that are ahead",
+            locked.head,
+            heads.position(partition)
+        ))
+        .into());
+    }
     let mut batch = Batch::new(facts, heads, locked.now);
     let outcomes: Vec<AppendOutcome> = appends.iter().map(|append| batch.decide(append.clone())).collect();
     if batch.events().is_empty() {
-        if again {
-            let mark = session.prepare_cached(sql!("emit_sync_mark")).await?;
-            session.execute(&mark, &[]).await?;
-            session.batch_execute("COMMIT").await.map_err(|error| Failure::Unknown(error.into(), outcomes.clone()))?;
-        } else {
-            session.batch_execute("ROLLBACK").await?;
-        }
-        return Ok(outcomes);
+        // Whoever stored what is a duplicate now may have been cut off before a standby had it.
+        let vouches = outcomes.iter().any(|outcome| matches!(outcome, AppendOutcome::Appended(_)));
+        let end = async {
+            if vouches {
+                let mark = session.prepare_cached(sql!("emit_sync_mark")).await?;
+                session.execute(&mark, &[]).await?;
+                Ok(session.batch_execute("COMMIT").await?)
+            } else {
+                Ok(session.batch_execute("ROLLBACK").await?)
+            }
+        };
+        return match in_time(deadline, end).await {
+            Ok(()) if vouches && session.was_warned() => Err(Failure::Unknown(unvouched(), outcomes)),
+            Ok(()) => Ok(outcomes),
+            Err(error) if vouches => Err(Failure::Unknown(error, outcomes)),
+            Err(error) => Err(Failure::NotStored(error)),
+        };
     }
 
     // 3. Write and commit.
     let rows = Rows { partition, locked, batch: &batch, last_chunks: &last_chunks, stood: &stood };
-    if let Err(error) = insert(shared, session, rows).await {
+    if let Err(error) = in_time(deadline, insert(shared, session, rows)).await {
         // The database that goes down between COMMIT and its answer may say so, and mean either.
         return Err(if error.ends_connection() {
             Failure::Unknown(error, outcomes)
@@ -326,17 +393,17 @@ async fn write(
     }
     if session.was_warned() {
         // COMMIT warns where the wait for a standby was given up: it is on this disk, and perhaps on no other.
-        return Err(Failure::Unknown(Error::Unreachable("PostgreSQL warned at COMMIT".to_owned()), outcomes));
+        return Err(Failure::Unknown(unvouched(), outcomes));
     }
 
     // 4. It is durable: tell the followers.
     if !shared.own_by_bus {
         if locked.head > shared.recent.head(partition) {
-            let mut seen = Checkpoint::start(shared.partitions, shared.recent.epoch());
+            let mut seen = Checkpoint::start(shared.partitions, locked.epoch);
             seen.advance(partition, locked.head);
             shared.recent.observe(&seen);
         }
-        shared.recent.publish(batch.events());
+        shared.recent.publish_in(locked.epoch, batch.events());
     }
     let last = batch.heads().position(partition);
     // Half of a chunk is time enough to make another.
@@ -345,6 +412,10 @@ async fn write(
         shared.chores.notify_one();
     }
     Ok(outcomes)
+}
+
+fn unvouched() -> Error {
+    Error::Unreachable("PostgreSQL warned at COMMIT that a standby may not have it".to_owned())
 }
 
 /// What a batch writes.

@@ -5,8 +5,6 @@
 //! A short seeded slice runs with the tests. A campaign: `cargo x kill --kills 1000 --seed 7`.
 //! The seed decides what the clients ask and when the server is killed; how the two meet is up to the machine.
 
-mod checker;
-mod history;
 mod server;
 mod workload;
 
@@ -17,11 +15,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use pacioli_client::{Client, ClientConfig};
-use pacioli_core::{Delivery, EventStore, Filter, PayloadChoice, ReadLog, Subscribe};
+use pacioli_core::conformance::history::{self, History, LoggedEvent};
+use pacioli_core::{Delivery, EventStore, Subscribe};
 use uuid::Uuid;
 
-use crate::checker::LoggedEvent;
-use crate::history::History;
 use crate::server::Server;
 use crate::workload::{Random, Writer};
 
@@ -49,8 +46,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let (kills, seed) = (setting("PACIOLI_KILLS", KILLS), setting("PACIOLI_SEED", 1494));
     say(&format!("{kills} kills, seed {seed} (PACIOLI_KILLS, PACIOLI_SEED)"));
     let folder = tempfile::tempdir().expect("a folder");
-    let history_path = folder.path().join("history.ndjson");
-    let history = Arc::new(History::create(&history_path));
+    let history = Arc::new(History::default());
     let mut server = Server::start(&folder.path().join("data"));
     let url = server.url();
 
@@ -82,11 +78,12 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let log = read_whole_log(&url).await;
     let followed =
         tokio::time::timeout(FOLLOW_PATIENCE, take_until(follower, log.len())).await.expect("the follower arrives");
-    let operations = history::read(&history_path);
-    let counts = match checker::check(&operations, &log, &followed) {
+    let operations = history.operations();
+    let counts = match history::check(&operations, &log, &followed) {
         Ok(counts) => counts,
         Err(broken) => {
             let kept = folder.keep();
+            std::fs::write(kept.join("history"), format!("{operations:#?}")).expect("the history can be written");
             panic!("seed {seed}: {broken} (history and store kept in {})", kept.display());
         }
     };
@@ -129,21 +126,5 @@ async fn take_until(follower: tokio::task::JoinHandle<Seen>, events: usize) -> V
 
 async fn read_whole_log(url: &str) -> Vec<LoggedEvent> {
     let client = Client::connect(ClientConfig::new(url)).expect("a client");
-    let (mut after, mut log) = (None, Vec::new());
-    loop {
-        let read = ReadLog { after, filter: Filter::default(), limit: 1_000, payload: PayloadChoice::All };
-        let page = client.read_log(read).await.expect("a page");
-        log.extend(page.events.iter().map(|event| LoggedEvent {
-            position: event.position.0,
-            stream: event.stream.to_string(),
-            version: event.version.0,
-            id: event.id.0,
-            data: String::from_utf8_lossy(event.data.bytes()).into_owned(),
-            recorded_at: event.recorded_at.as_micros(),
-        }));
-        if page.at_head() {
-            return log;
-        }
-        after = Some(page.checkpoint);
-    }
+    history::read_whole_log(&client).await.expect("the log can be read")
 }

@@ -5,13 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pacioli_client::{Client, ClientConfig};
-use pacioli_core::{
-    Append, AppendError, AppendOutcome, AppendRequest, EventId, EventStore, EventType, ExpectedVersion, NewEvent,
-    StreamName,
-};
+use pacioli_core::conformance::history::{History, Phase};
+use pacioli_core::{Append, AppendRequest, EventId, EventStore, EventType, ExpectedVersion, NewEvent, StreamName};
 use uuid::Uuid;
-
-use crate::history::{History, Phase, SentEvent};
 
 /// Streams that everybody writes to.
 const HOT_STREAMS: u64 = 20;
@@ -125,28 +121,8 @@ impl Writer {
 
     /// Sends a request and writes down what came of it; false where nobody knows.
     async fn send(&self, op: u64, request: &AppendRequest) -> bool {
-        let sent = |(stream, event): (&StreamName, &NewEvent)| SentEvent {
-            id: event.id.0,
-            stream: stream.to_string(),
-            data: String::from_utf8_lossy(event.data.bytes()).into_owned(),
-        };
-        let events = request.writes.iter().flat_map(|write| write.events.iter().map(|event| (&write.stream, event)));
-        self.history.write(op, Phase::Invoke { events: events.map(sent).collect() });
-        let phase = match self.client.append(request.clone()).await {
-            Ok(AppendOutcome::Appended(appended)) => Phase::Ok {
-                first_position: appended.first_position.0,
-                last_position: appended.last_position.0,
-                first_versions: appended.streams.iter().map(|s| (s.stream.to_string(), s.first_version.0)).collect(),
-                duplicate: appended.duplicate,
-            },
-            Ok(AppendOutcome::Conflict(_)) => Phase::Fail,
-            Ok(AppendOutcome::Refused(refusal)) => panic!("nothing was sent with other content: {refusal}"),
-            Err(AppendError::Unknown { .. }) => Phase::Info,
-            Err(AppendError::Overloaded { .. } | AppendError::ShuttingDown | AppendError::Store(_)) => {
-                Phase::NotConsidered
-            }
-            Err(error) => panic!("operation {op}: {error}"),
-        };
+        self.history.write(op, Phase::invoke(request));
+        let phase = Phase::answer(&self.client.append(request.clone()).await);
         let is_known = phase != Phase::Info;
         self.history.write(op, phase);
         is_known

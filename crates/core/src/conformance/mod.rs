@@ -46,6 +46,7 @@ use trial::Trial;
 
 mod client;
 mod follow;
+pub mod history;
 mod random;
 mod trial;
 mod verify;

@@ -27,12 +27,13 @@ pub(crate) async fn follow(shared: Arc<Shared>, pool: ReadPool, poll_only: bool)
 /// Where it is more than the ring of recent events holds, each subscriber reads for itself.
 async fn arrived(shared: &Shared, pool: &ReadPool, partition: Partition, head: Position) -> Result<()> {
     loop {
+        let epoch = shared.recent.epoch();
         let after = shared.recent.head(partition);
         if head <= after {
             return Ok(());
         }
         if head.0 - after.0 > shared.recent.limits().events_max as u64 {
-            let mut seen = Checkpoint::start(shared.partitions, shared.recent.epoch());
+            let mut seen = Checkpoint::start(shared.partitions, epoch);
             seen.advance(partition, head);
             shared.recent.observe(&seen);
             return Ok(());
@@ -42,17 +43,17 @@ async fn arrived(shared: &Shared, pool: &ReadPool, partition: Partition, head: P
             partition,
             after,
             up_to: head,
-            epoch: shared.recent.epoch(),
+            epoch,
             filter: Arc::new(Filter::default()),
             limit: shared.limits.page_events_max,
             payload: PayloadChoice::All,
         };
         let session = reader(pool).await?;
-        let scanned = read::scan(shared, &session, &scan).await?;
+        let scanned = session.within(read::scan(shared, &session, &scan)).await?;
         if scanned.events.is_empty() {
             // Another epoch began; where the heads are was learned with it.
             return Ok(());
         }
-        shared.recent.publish(&scanned.events);
+        shared.recent.publish_in(epoch, &scanned.events);
     }
 }

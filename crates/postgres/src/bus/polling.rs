@@ -30,8 +30,9 @@ pub(super) async fn follow(shared: &Shared, pool: &ReadPool, why: &str) {
 /// Looks once, and hands on what is new.
 pub(super) async fn look(shared: &Shared, pool: &ReadPool) -> Result<()> {
     let heads = {
+        let epoch = shared.recent.epoch();
         let session = reader(pool).await?;
-        read_heads(&session, shared.recent.epoch()).await?
+        session.within(read_heads(&session, epoch)).await?
     };
     for place in heads.iter() {
         super::arrived(shared, pool, place.partition, place.position).await?;
