@@ -326,3 +326,81 @@ async fn while_a_slot_waits_for_a_transaction_events_are_polled_for() {
     drop(client);
     driver.await.unwrap().unwrap();
 }
+
+/// A process that stands still until it is dropped.
+struct Stopped(String);
+
+impl Stopped {
+    fn signal(&self, signal: &str) {
+        let sent = std::process::Command::new("kill").args([signal, &self.0]).status().unwrap();
+        assert!(sent.success(), "{signal} {}", self.0);
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Or the cluster could not stop.
+        self.signal("-CONT");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_says_nothing_is_found_out() {
+    let cluster = Cluster::start(ClusterOptions::default()).unwrap();
+    let name = cluster.create_database("bus_silent").unwrap();
+    let url = cluster.url(&name);
+    let one = open(&url, PostgresOptions { poll_only: true, ..options() }).await.unwrap();
+    let other = open(&url, options()).await.unwrap();
+    until_slot(&other, PATIENCE).await;
+    let mut subscriber = Subscriber::to(&other).await;
+    append(&one, "a-1", 1).await;
+    subscriber.take(1, PATIENCE).await;
+    let walsender = Stopped(cluster.sql_value(&name, "SELECT active_pid FROM pg_replication_slots").unwrap());
+    walsender.signal("-STOP");
+    append(&one, "a-1", 2).await;
+    subscriber.take(3, Duration::from_secs(8)).await;
+    until("another session", Duration::from_secs(10), || measure(&other, "postgres_bus_connections") == 2).await;
+    until_slot(&other, Duration::from_secs(5)).await;
+    append(&one, "a-1", 1).await;
+    let took = subscriber.take(4, Duration::from_secs(5)).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    subscriber.nothing_more().await;
+    drop(walsender);
+    until("one slot is left", Duration::from_secs(5), || slots(&cluster, &name).len() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_retained_too_much_is_made_anew() {
+    let settings = vec![("max_slot_wal_keep_size".to_owned(), "1MB".to_owned())];
+    let cluster = Cluster::start(ClusterOptions { settings, ..ClusterOptions::default() }).unwrap();
+    let name = cluster.create_database("bus_retained").unwrap();
+    cluster.sql(&name, "CREATE TABLE mine (n int)").unwrap();
+    let url = cluster.url(&name);
+    let one = open(&url, PostgresOptions { poll_only: true, ..options() }).await.unwrap();
+    let other = open(&url, options()).await.unwrap();
+    until_slot(&other, PATIENCE).await;
+    let mut subscriber = Subscriber::to(&other).await;
+    // While it is open, a slot that decoded its first row may not let go of the log from there on.
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(connection);
+    client.batch_execute("BEGIN; INSERT INTO mine VALUES (1)").await.unwrap();
+    append(&one, "a-1", 1).await;
+    subscriber.take(1, PATIENCE).await;
+    let began = Instant::now();
+    while !cluster.log().contains("to release replication slot") {
+        assert!(began.elapsed() < PATIENCE, "the slot was not given up: {}", cluster.log());
+        for statement in ["INSERT INTO mine VALUES (2)", "SELECT pg_switch_wal()", "CHECKPOINT"] {
+            cluster.sql(&name, statement).unwrap();
+        }
+    }
+    append(&one, "a-1", 2).await;
+    subscriber.take(3, Duration::from_secs(5)).await;
+    client.batch_execute("COMMIT").await.unwrap();
+    until("another session", Duration::from_secs(5), || measure(&other, "postgres_bus_connections") >= 2).await;
+    until_slot(&other, Duration::from_secs(5)).await;
+    append(&one, "a-1", 2).await;
+    subscriber.take(5, Duration::from_secs(5)).await;
+    subscriber.nothing_more().await;
+    drop(client);
+    driver.await.unwrap().unwrap();
+}
