@@ -20,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A database of the shared cluster, and its URL.
 fn database(label: &str) -> (&'static Cluster, String, String) {
     let cluster = pacioli_pgtest::shared();
-    let name = cluster.create_database(label).unwrap();
+    let name = cluster.create_database(label).expect("a database");
     let url = cluster.url(&name);
     (cluster, name, url)
 }
 
 async fn append(store: &PostgresStore, stream: &str, events: usize) {
-    let event = |_| NewEvent::json(EventId(uuid::Uuid::now_v7()), EventType::new("Rang").unwrap(), "{}");
-    let stream = StreamName::new(stream).unwrap();
+    let event = |_| NewEvent::json(EventId(uuid::Uuid::now_v7()), EventType::new("Rang").expect("a type"), "{}");
+    let stream = StreamName::new(stream).expect("a name");
     let append = Append::to(stream, ExpectedVersion::Any, (0..events).map(event).collect());
     let outcome = store.append(append).await.expect("the append is answered");
     assert!(matches!(outcome, AppendOutcome::Appended(_)), "{outcome:?}");
@@ -62,7 +62,7 @@ async fn until_polling(store: &PostgresStore, because: &str) {
 /// The slots in a database, each as `plugin temporary`.
 fn slots(cluster: &Cluster, database: &str) -> Vec<String> {
     let query = "SELECT plugin || ' ' || temporary FROM pg_replication_slots WHERE database = current_database()";
-    cluster.sql(database, query).unwrap().into_iter().flatten().flatten().collect()
+    cluster.sql(database, query).expect("the server answers").into_iter().flatten().flatten().collect()
 }
 
 fn measure(store: &PostgresStore, name: &str) -> u64 {
@@ -161,6 +161,30 @@ async fn two_stores_deliver_each_others_events_by_their_slots() {
     drop((at_one, at_other, at_third));
     drop((one, other, third));
     until("no slot is left behind", Duration::from_secs(5), || slots(cluster, &name).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_replication_session_is_as_safe_as_the_others() {
+    let cluster = Cluster::start(ClusterOptions { tcp: true, ..ClusterOptions::default() }).unwrap();
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    cluster.write_file("server.crt", &issued.cert.pem()).unwrap();
+    cluster.write_file("server.key", &issued.signing_key.serialize_pem()).unwrap();
+    cluster.configure(&[("ssl", "on")]).unwrap();
+    cluster.reload().unwrap();
+    let root = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(root.path(), issued.cert.pem()).unwrap();
+
+    let name = cluster.create_database("bus_tls").unwrap();
+    let plain = cluster.tcp_url(&name).unwrap();
+    let safe = format!("{plain}?sslmode=verify-full&sslrootcert={}", root.path().display());
+    let store = open(&safe, options()).await.unwrap();
+    until_slot(&store, PATIENCE).await;
+    let is_safe = "SELECT bool_and(ssl) FROM pg_stat_replication JOIN pg_stat_ssl USING (pid)";
+    assert_eq!(cluster.sql_value(&name, is_safe).unwrap(), "t");
+    let mut subscriber = Subscriber::to(&store).await;
+    let other = open(&cluster.url(&name), PostgresOptions { poll_only: true, ..options() }).await.unwrap();
+    append(&other, "a-1", 2).await;
+    subscriber.take(2, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -332,7 +356,7 @@ struct Stopped(String);
 
 impl Stopped {
     fn signal(&self, signal: &str) {
-        let sent = std::process::Command::new("kill").args([signal, &self.0]).status().unwrap();
+        let sent = std::process::Command::new("kill").args([signal, &self.0]).status().expect("`kill` runs");
         assert!(sent.success(), "{signal} {}", self.0);
     }
 }
