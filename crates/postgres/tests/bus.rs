@@ -351,6 +351,33 @@ async fn while_a_slot_waits_for_a_transaction_events_are_polled_for() {
     driver.await.unwrap().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_announced_before_it_is_visible_is_not_forgotten() {
+    let cluster = Cluster::start(ClusterOptions::default()).unwrap();
+    let name = cluster.create_database("bus_early").unwrap();
+    let url = cluster.url(&name);
+    let one = open(&url, PostgresOptions { poll_only: true, ..options() }).await.unwrap();
+    let other = open(&url, options()).await.unwrap();
+    until_slot(&other, PATIENCE).await;
+    append(&one, "a-1", 1).await;
+    let mut subscriber = Subscriber::to(&other).await;
+    subscriber.take(1, PATIENCE).await;
+    // What is committed waits for a standby that does not come: it is in the log, and nobody else may see it.
+    cluster.configure(&[("synchronous_standby_names", "nobody")]).unwrap();
+    cluster.reload().unwrap();
+    let announced = measure(&other, "postgres_bus_commits") + 1;
+    let waiting = tokio::spawn(async move { append(&one, "a-1", 3).await });
+    until("it is announced", PATIENCE, || measure(&other, "postgres_bus_commits") == announced).await;
+    subscriber.nothing_more().await;
+    cluster.configure(&[("synchronous_standby_names", "")]).unwrap();
+    cluster.reload().unwrap();
+    let took = subscriber.take(4, Duration::from_secs(5)).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    waiting.await.unwrap();
+    assert_eq!(other.bus(), Bus::Slot);
+    subscriber.nothing_more().await;
+}
+
 /// A process that stands still until it is dropped.
 struct Stopped(String);
 
