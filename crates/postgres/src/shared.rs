@@ -147,7 +147,8 @@ impl Shared {
         session.surroundings.identity == self.identity()
     }
 
-    fn identity(&self) -> Identity {
+    /// The database that the store is in.
+    pub(crate) fn identity(&self) -> Identity {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -251,7 +252,8 @@ impl managed::Manager for Readers {
     type Error = Error;
 
     async fn create(&self) -> Result<Session> {
-        self.shared.connect(Purpose::Read).await
+        // To connect takes a large future, which every read would carry along.
+        Box::pin(self.shared.connect(Purpose::Read)).await
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Error> {

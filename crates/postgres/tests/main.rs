@@ -1,4 +1,5 @@
 //! Each file is a guarantee.
 
+mod bus;
 mod conformance;
 mod support;
