@@ -25,6 +25,7 @@ pub mod location;
 pub mod maintenance;
 pub mod migrate;
 mod read;
+pub mod roles;
 mod row;
 mod shared;
 pub mod store;

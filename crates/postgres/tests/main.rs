@@ -1,4 +1,5 @@
 //! Each file is a guarantee.
 
 mod conformance;
+mod roles;
 mod support;
