@@ -20,6 +20,7 @@ mod bus;
 mod connect;
 mod error;
 mod facts;
+pub mod indexes;
 mod leases;
 pub mod location;
 pub mod maintenance;
