@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::roles;
 
 /// Positions of one chunk where nobody says otherwise.
 pub const CHUNK_EVENTS_DEFAULT: u64 = 1 << 20;
@@ -57,7 +58,14 @@ pub async fn init(location: &Location, partitions: Option<u16>) -> std::result::
     let session = connector.connect(Purpose::Maintain).await.map_err(Error::into_store_error)?;
     let partitions = partitions.or(location.partitions()).unwrap_or(1);
     let new = NewStore { partitions, ..NewStore::default() };
-    migrate(&session, location.schema(), new).await.map_err(Error::into_store_error)
+    let work = async {
+        let mut said = migrate(&session, location.schema(), new).await?;
+        if said.is_empty() {
+            said.extend(roles::complete(&session, location.schema()).await?);
+        }
+        Ok::<_, Error>(said)
+    };
+    work.await.map_err(Error::into_store_error)
 }
 
 /// The SQL that [`init`] runs for a new store, to be read, or run by somebody who may.
@@ -82,6 +90,9 @@ pub fn script(location: &Location, new: NewStore) -> String {
     for sql in finishing(schema) {
         add(&sql);
     }
+    for sql in roles::STATEMENTS {
+        add(sql);
+    }
     add(&format!("INSERT INTO {schema}.migrations (version, name) VALUES {}", applied()));
     add(&format!("UPDATE {schema}.migrations SET definitions = '{}'", definitions_hash()));
     script.push_str("COMMIT;\n");
@@ -97,6 +108,8 @@ fn applied() -> String {
 fn finishing(schema: &str) -> Vec<String> {
     let mut statements: Vec<String> =
         GUARDED.iter().map(|table| format!("SELECT {schema}.guard('{schema}.{table}')")).collect();
+    // Its rows change when an epoch begins, but never which partition they stand for.
+    statements.push(format!("SELECT {schema}.guard('{schema}.heads', 'UPDATE OF part OR DELETE OR TRUNCATE')"));
     statements.push(format!("SELECT {schema}.make_chunks(0, {CHUNKS_AHEAD})"));
     statements.push(format!("SELECT {schema}.turn_periods()"));
     statements.push(format!("SELECT {schema}.meet_database()"));
@@ -112,7 +125,7 @@ fn fill(sql: &str, schema: &str, new: NewStore) -> String {
 
 fn definitions_hash() -> String {
     let mut hash = Sha256::new();
-    DEFINITIONS.iter().for_each(|sql| hash.update(sql.as_bytes()));
+    DEFINITIONS.iter().chain(&roles::STATEMENTS).for_each(|sql| hash.update(sql.as_bytes()));
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -202,7 +215,9 @@ async fn make_in_transaction(session: &Session, schema: &str, new: NewStore, sai
     for statement in finishing(schema) {
         session.batch_execute(&statement).await?;
     }
+    let roles = roles::establish(session, schema).await?;
     session.execute(sql!("write_definitions"), &[&definitions_hash()]).await?;
     said.push("made the functions and views of this version".to_owned());
+    said.push(roles);
     Ok(())
 }

@@ -2,4 +2,6 @@
 
 mod bus;
 mod conformance;
+mod indexes;
+mod roles;
 mod support;
