@@ -146,10 +146,32 @@ fn check_database(session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is a store in the schema, of whatever version.
+async fn is_there(session: &Session, schema: &str) -> Result<bool> {
+    let found = format!("{schema}.migrations");
+    Ok(session.query_one(sql!("find_relation"), &[&found]).await?.get::<_, Option<String>>(0).is_some())
+}
+
+/// Checks that there is a store that this build can use as it is, and makes nothing.
+pub(crate) async fn check_existing(session: &Session, schema: &str) -> Result<()> {
+    check_database(session)?;
+    if !is_there(session, schema).await? {
+        return Err(Error::Store(format!(
+            "there is no store in schema `{schema}`: `pacioli init --store URL` makes one"
+        )));
+    }
+    if !is_current(session, schema).await? {
+        return Err(Error::Store(format!(
+            "the store in schema `{schema}` was made by another version of Pacioli: let its owner run \
+             `pacioli init --store URL`"
+        )));
+    }
+    Ok(())
+}
+
 /// Whether every migration was applied and the definitions are of this build. A newer store is refused.
 async fn is_current(session: &Session, schema: &str) -> Result<bool> {
-    let found = format!("{schema}.migrations");
-    if session.query_one(sql!("find_relation"), &[&found]).await?.get::<_, Option<String>>(0).is_none() {
+    if !is_there(session, schema).await? {
         return Ok(false);
     }
     let row = session.query_one(sql!("read_migrations"), &[]).await?;

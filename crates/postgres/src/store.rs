@@ -54,6 +54,8 @@ pub struct PostgresOptions {
     pub own_by_bus: bool,
     /// Never take a replication slot; look for the events of others instead.
     pub poll_only: bool,
+    /// Make no store: who only reads has nothing to look for in one that would be made for it.
+    pub must_exist: bool,
     /// Use a database that may lose acknowledged appends: one with `fsync` or `full_page_writes` off.
     pub accept_data_loss: bool,
     /// Where time comes from, for what is not recorded: the log's time is the database's.
@@ -73,6 +75,7 @@ impl Default for PostgresOptions {
             answer_within: Duration::from_secs(8),
             own_by_bus: false,
             poll_only: false,
+            must_exist: false,
             accept_data_loss: false,
             clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
@@ -164,7 +167,12 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
     let location = connector.location();
     let partitions = options.partitions.or(location.partitions());
     let new = NewStore { partitions: partitions.unwrap_or(1), chunk_events: options.chunk_events };
-    let made = migrate::migrate(&session, location.schema(), new).await?;
+    let made = if options.must_exist {
+        migrate::check_existing(&session, location.schema()).await?;
+        Vec::new()
+    } else {
+        migrate::migrate(&session, location.schema(), new).await?
+    };
     session.execute(sql!("meet_database"), &[&0_i32]).await?;
     let row = session.query_one(sql!("read_store"), &[]).await?;
     let (stored, chunk_events): (i32, i64) = (row.get(0), row.get(1));
