@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use pacioli_client::{Client, ClientConfig};
 use pacioli_core::{Clock, EventStore, SystemClock};
-use pacioli_server::{OpenOptions, Opened};
+use pacioli_server::{OpenError, OpenOptions, Opened};
 
 use tokio::net::TcpStream;
 
@@ -36,6 +36,24 @@ pub(crate) struct StoreArgs {
     /// Trust this certificate authority for https (PEM), instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_cert: Option<PathBuf>,
+}
+
+/// Which store a command works on that needs the store itself and no server.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreUrl {
+    /// The store: postgres://USER@HOST/DATABASE?schema=S, or sqlite:DIR [env: PACIOLI_STORE]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+impl StoreUrl {
+    /// The URL that the option names, or else the environment.
+    pub(crate) fn url(&self) -> Result<String, Failure> {
+        let by_environment = || std::env::var("PACIOLI_STORE").ok().filter(|url| !url.is_empty());
+        let url = self.store.clone().or_else(by_environment);
+        url.ok_or_else(|| Failure::usage("no store is named; say which with --store URL or PACIOLI_STORE"))
+    }
 }
 
 /// Where the events are.
@@ -80,7 +98,9 @@ impl StoreArgs {
 
     /// Opens a store that must be there: whoever only reads has nothing to look for in one that would be made for it.
     pub(crate) async fn open_existing(&self) -> Result<Arc<dyn EventStore>, Failure> {
-        Ok(self.open_with(OpenOptions { must_exist: true, ..OpenOptions::default() }).await?.store())
+        // Whoever appends nothing loses nothing.
+        let options = OpenOptions { must_exist: true, accept_data_loss: self.is_postgres(), ..OpenOptions::default() };
+        Ok(self.open_with(options).await?.store())
     }
 
     /// Opens it.
@@ -91,6 +111,10 @@ impl StoreArgs {
     /// Opens it and tells what it is.
     pub(crate) async fn open_target(&self) -> Result<Target, Failure> {
         self.open_with(OpenOptions::default()).await
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.place().is_ok_and(|place| matches!(place, Place::Store(url) if is_postgres(&url)))
     }
 
     async fn open_with(&self, options: OpenOptions) -> Result<Target, Failure> {
@@ -172,7 +196,12 @@ pub(crate) fn is_postgres(url: &str) -> bool {
 
 /// Opens the store that a URL names, in this process.
 pub(crate) async fn open_store(url: &str, options: OpenOptions) -> Result<Opened, Failure> {
-    Ok(pacioli_server::open_store_with(url, options).await?)
+    let opened = pacioli_server::open_store_with(url, options).await;
+    opened.map_err(|error| match error {
+        OpenError::Store(error) if error.reason.contains("--accept-data-loss") => Failure::failed(error.reason)
+            .hint("`pacioli serve --accept-data-loss` serves it all the same, and takes appends for it."),
+        error => error.into(),
+    })
 }
 
 #[cfg(test)]

@@ -55,9 +55,26 @@ impl Default for NewStore {
 pub async fn init(location: &Location, partitions: Option<u16>) -> std::result::Result<Vec<String>, StoreError> {
     let connector = Connector::new(location.clone())?;
     let session = connector.connect(Purpose::Maintain).await.map_err(Error::into_store_error)?;
-    let partitions = partitions.or(location.partitions()).unwrap_or(1);
-    let new = NewStore { partitions, ..NewStore::default() };
-    migrate(&session, location.schema(), new).await.map_err(Error::into_store_error)
+    let partitions = partitions.or(location.partitions());
+    let new = NewStore { partitions: partitions.unwrap_or(1), ..NewStore::default() };
+    let work = async {
+        let made = migrate(&session, location.schema(), new).await?;
+        check_partitions(&session, location.schema(), partitions).await?;
+        Ok(made)
+    };
+    work.await.map_err(Error::into_store_error)
+}
+
+/// Checks that the store has as many partitions as were asked for; returns the positions of a chunk.
+pub(crate) async fn check_partitions(session: &Session, schema: &str, wanted: Option<u16>) -> Result<u64> {
+    let row = session.query_one(sql!("read_store"), &[]).await?;
+    let (stored, chunk_events): (i32, i64) = (row.get(0), row.get(1));
+    match wanted {
+        Some(wanted) if i32::from(wanted) != stored => Err(Error::Store(format!(
+            "the store in schema `{schema}` has {stored} partitions, which is fixed, and {wanted} were asked for"
+        ))),
+        _ => Ok(chunk_events as u64),
+    }
 }
 
 /// The SQL that [`init`] runs for a new store, to be read, or run by somebody who may.

@@ -174,15 +174,7 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
         migrate::migrate(&session, location.schema(), new).await?
     };
     session.execute(sql!("meet_database"), &[&0_i32]).await?;
-    let row = session.query_one(sql!("read_store"), &[]).await?;
-    let (stored, chunk_events): (i32, i64) = (row.get(0), row.get(1));
-    if partitions.is_some_and(|wanted| i32::from(wanted) != stored) {
-        return Err(Error::Store(format!(
-            "the store in schema `{}` has {stored} partitions, which is fixed, and {} were asked for",
-            location.schema(),
-            partitions.unwrap_or_default()
-        )));
-    }
+    let chunk_events = migrate::check_partitions(&session, location.schema(), partitions).await?;
     let epochs = read_epochs(&session).await?;
     let heads = read_heads(&session, epochs.current()).await?;
     let writers = usize::from(heads.partitions()).min(options.writers.max(1));
@@ -190,7 +182,7 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
         recent: Recent::new(&heads, options.recent),
         clock: options.clock,
         limits: options.limits,
-        chunk_events: chunk_events as u64,
+        chunk_events,
         queues: (0..writers).map(|_| GroupCommit::new(options.group_commit)).collect(),
         own_by_bus: options.own_by_bus,
         answer_within: options.answer_within,

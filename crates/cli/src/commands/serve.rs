@@ -17,7 +17,7 @@ use crate::output::{Paint, say};
 use crate::target::{self, SERVER_DEFAULT};
 
 /// The most partitions a store can have.
-const PARTITIONS_MAX: i64 = pacioli_core::Partition::MAX_COUNT as i64;
+pub(super) const PARTITIONS_MAX: i64 = pacioli_core::Partition::MAX_COUNT as i64;
 
 /// Serve the events of a store over gRPC and HTTP, on one port
 ///
