@@ -83,7 +83,14 @@ pub fn shown_url(url: &str) -> String {
     match postgres_location(url) {
         Ok(Some(location)) => {
             let hosts: Vec<String> = location.hosts().iter().map(Location::describe).collect();
-            format!("postgres://{}/{}?schema={}", hosts.join(","), location.database(), location.schema())
+            let (hosts, database, schema) = (hosts.join(","), location.database(), location.schema());
+            match hosts.rsplit_once("/.s.PGSQL.") {
+                // The directory of a socket, which has no place where a host stands.
+                Some((directory, port)) => {
+                    format!("postgres:///{database}?host={directory}&port={port}&schema={schema}")
+                }
+                None => format!("postgres://{hosts}/{database}?schema={schema}"),
+            }
         }
         Ok(None) if !url.contains('@') => url.to_owned(),
         _ => url.split(':').next().unwrap_or_default().to_owned(),
@@ -211,6 +218,10 @@ mod tests {
         assert_eq!(
             shown_url("postgres://u:secret@db1:5433/shop?schema=sales"),
             "postgres://db1:5433/shop?schema=sales"
+        );
+        assert_eq!(
+            shown_url("postgresql:///shop?host=/tmp/x&port=9&user=u&password=secret"),
+            "postgres:///shop?host=/tmp/x&port=9&schema=pacioli"
         );
         assert_eq!(shown_url("sqlite:./data"), "sqlite:./data");
     }
