@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use pacioli_api::problem::{Kind, Problem};
 use pacioli_bench::BenchError;
 use pacioli_core::{AppendError, Conflict, ReadError, Refusal};
-use pacioli_server::ServerError;
+use pacioli_server::{OpenError, ServerError};
 
 use crate::output::Paint;
 
@@ -150,6 +150,16 @@ impl From<ServerError> for Failure {
         match error {
             ServerError::Listen { .. } => failure.hint("Name another address with --listen; port 0 takes a free one."),
             _ => failure,
+        }
+    }
+}
+
+/// A URL that names no store is a mistake in the command line; a store that does not open is not.
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        match error {
+            OpenError::Url(problem) => Failure::usage(problem),
+            OpenError::Store(error) => Failure::failed(error.reason),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use pacioli_client::{Client, ClientConfig};
 use pacioli_core::{Clock, EventStore, SystemClock};
+use pacioli_server::{OpenError, OpenOptions, Opened};
 
 use tokio::net::TcpStream;
 
@@ -25,7 +26,8 @@ pub(crate) struct StoreArgs {
     /// The server [env: PACIOLI_SERVER] [default: http://127.0.0.1:1494]
     #[arg(long, value_name = "URL", conflicts_with = "store")]
     server: Option<String>,
-    /// Open this store in process instead: sqlite:DIR, or memory: [env: PACIOLI_STORE]
+    /// Open this store in process instead: sqlite:DIR, postgres://USER@HOST/DATABASE?schema=S, or memory:
+    /// [env: PACIOLI_STORE]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// The bearer token for the server
@@ -34,6 +36,24 @@ pub(crate) struct StoreArgs {
     /// Trust this certificate authority for https (PEM), instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_cert: Option<PathBuf>,
+}
+
+/// Which store a command works on that needs the store itself and no server.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreUrl {
+    /// The store: postgres://USER@HOST/DATABASE?schema=S, or sqlite:DIR [env: PACIOLI_STORE]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+impl StoreUrl {
+    /// The URL that the option names, or else the environment.
+    pub(crate) fn url(&self) -> Result<String, Failure> {
+        let by_environment = || std::env::var("PACIOLI_STORE").ok().filter(|url| !url.is_empty());
+        let url = self.store.clone().or_else(by_environment);
+        url.ok_or_else(|| Failure::usage("no store is named; say which with --store URL or PACIOLI_STORE"))
+    }
 }
 
 /// Where the events are.
@@ -78,14 +98,9 @@ impl StoreArgs {
 
     /// Opens a store that must be there: whoever only reads has nothing to look for in one that would be made for it.
     pub(crate) async fn open_existing(&self) -> Result<Arc<dyn EventStore>, Failure> {
-        if let Place::Store(url) = self.place()?
-            && let Some(directory) = pacioli_server::data_directory(&url)
-            && !directory.join("log.db").exists()
-        {
-            return Err(Failure::failed(format!("there is no store in {}; it has no `log.db`", directory.display()))
-                .hint("Name the directory of a store; `pacioli serve`, `append` and `import` make a new one."));
-        }
-        self.open().await
+        // Whoever appends nothing loses nothing.
+        let options = OpenOptions { must_exist: true, accept_data_loss: self.is_postgres(), ..OpenOptions::default() };
+        Ok(self.open_with(options).await?.store())
     }
 
     /// Opens it.
@@ -95,9 +110,21 @@ impl StoreArgs {
 
     /// Opens it and tells what it is.
     pub(crate) async fn open_target(&self) -> Result<Target, Failure> {
+        self.open_with(OpenOptions::default()).await
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.place().is_ok_and(|place| matches!(place, Place::Store(url) if is_postgres(&url)))
+    }
+
+    async fn open_with(&self, options: OpenOptions) -> Result<Target, Failure> {
         match self.place()? {
             Place::Server(url) => self.connect(&url).await,
-            Place::Store(url) => Ok(Target::InProcess(open_store(&url)?)),
+            Place::Store(url) => {
+                // A command is short: a slot would cost the database more than a look now and then.
+                let poll_only = is_postgres(&url);
+                Ok(Target::InProcess(open_store(&url, OpenOptions { poll_only, ..options }).await?.store))
+            }
         }
     }
 
@@ -162,17 +189,18 @@ pub(crate) fn system_clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))))
 }
 
-/// Opens the store that a URL names, in this process.
-pub(crate) fn open_store(url: &str) -> Result<Arc<dyn EventStore>, Failure> {
-    open_store_with(url, None)
+/// Whether a URL is that of a store on PostgreSQL.
+pub(crate) fn is_postgres(url: &str) -> bool {
+    ["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme))
 }
 
-/// The same; a new store gets so many partitions.
-pub(crate) fn open_store_with(url: &str, partitions: Option<u16>) -> Result<Arc<dyn EventStore>, Failure> {
-    pacioli_server::open_store(url, partitions).map_err(|error| {
-        // A URL that names no store is a mistake in the command line; a store that does not open is not.
-        let is_known = ["sqlite:", "memory:"].iter().any(|scheme| url.starts_with(scheme) && url != "sqlite:");
-        if is_known { Failure::failed(error.reason) } else { Failure::usage(error.reason) }
+/// Opens the store that a URL names, in this process.
+pub(crate) async fn open_store(url: &str, options: OpenOptions) -> Result<Opened, Failure> {
+    let opened = pacioli_server::open_store_with(url, options).await;
+    opened.map_err(|error| match error {
+        OpenError::Store(error) if error.reason.contains("--accept-data-loss") => Failure::failed(error.reason)
+            .hint("`pacioli serve --accept-data-loss` serves it all the same, and takes appends for it."),
+        error => error.into(),
     })
 }
 

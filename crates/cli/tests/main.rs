@@ -9,6 +9,7 @@ mod backups;
 mod benches;
 mod demo;
 mod imports;
+mod postgres;
 mod readme;
 mod reads;
 mod servers;

@@ -112,14 +112,18 @@ impl Server {
     /// The same with more options.
     pub(crate) fn start_with(options: &[&str]) -> Server {
         let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        let mut child = pacioli()
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(&data)
-            .args(options)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let data = text(&directory.path().join("data"));
+        Server::start_in(directory, &[&["--data", &data], options].concat())
+    }
+
+    /// A server on the store of a URL.
+    pub(crate) fn start_on(store: &str, options: &[&str]) -> Server {
+        Server::start_in(tempfile::tempdir().unwrap(), &[&["--store", store], options].concat())
+    }
+
+    fn start_in(directory: TempDir, options: &[&str]) -> Server {
+        let mut child =
+            pacioli().args(["serve", "--listen", "127.0.0.1:0"]).args(options).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         let url = loop {

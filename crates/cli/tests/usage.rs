@@ -2,7 +2,7 @@
 
 use crate::support::{pacioli, run};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "demo",
     "serve",
     "append",
@@ -13,6 +13,8 @@ const COMMANDS: [&str; 13] = [
     "import",
     "export",
     "backup",
+    "init",
+    "maintain",
     "token",
     "bench",
     "completions",

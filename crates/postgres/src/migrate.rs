@@ -56,16 +56,29 @@ impl Default for NewStore {
 pub async fn init(location: &Location, partitions: Option<u16>) -> std::result::Result<Vec<String>, StoreError> {
     let connector = Connector::new(location.clone())?;
     let session = connector.connect(Purpose::Maintain).await.map_err(Error::into_store_error)?;
-    let partitions = partitions.or(location.partitions()).unwrap_or(1);
-    let new = NewStore { partitions, ..NewStore::default() };
+    let partitions = partitions.or(location.partitions());
+    let new = NewStore { partitions: partitions.unwrap_or(1), ..NewStore::default() };
     let work = async {
         let mut said = migrate(&session, location.schema(), new).await?;
+        check_partitions(&session, location.schema(), partitions).await?;
         if said.is_empty() {
             said.extend(roles::complete(&session, location.schema()).await?);
         }
         Ok::<_, Error>(said)
     };
     work.await.map_err(Error::into_store_error)
+}
+
+/// Checks that the store has as many partitions as were asked for; returns the positions of a chunk.
+pub(crate) async fn check_partitions(session: &Session, schema: &str, wanted: Option<u16>) -> Result<u64> {
+    let row = session.query_one(sql!("read_store"), &[]).await?;
+    let (stored, chunk_events): (i32, i64) = (row.get(0), row.get(1));
+    match wanted {
+        Some(wanted) if i32::from(wanted) != stored => Err(Error::Store(format!(
+            "the store in schema `{schema}` has {stored} partitions, which is fixed, and {wanted} were asked for"
+        ))),
+        _ => Ok(chunk_events as u64),
+    }
 }
 
 /// The SQL that [`init`] runs for a new store, to be read, or run by somebody who may.
@@ -160,10 +173,32 @@ fn check_database(session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is a store in the schema, of whatever version.
+async fn is_there(session: &Session, schema: &str) -> Result<bool> {
+    let found = format!("{schema}.migrations");
+    Ok(session.query_one(sql!("find_relation"), &[&found]).await?.get::<_, Option<String>>(0).is_some())
+}
+
+/// Checks that there is a store that this build can use as it is, and makes nothing.
+pub(crate) async fn check_existing(session: &Session, schema: &str) -> Result<()> {
+    check_database(session)?;
+    if !is_there(session, schema).await? {
+        return Err(Error::Store(format!(
+            "there is no store in schema `{schema}`: `pacioli init --store URL` makes one"
+        )));
+    }
+    if !is_current(session, schema).await? {
+        return Err(Error::Store(format!(
+            "the store in schema `{schema}` was made by another version of Pacioli: let its owner run \
+             `pacioli init --store URL`"
+        )));
+    }
+    Ok(())
+}
+
 /// Whether every migration was applied and the definitions are of this build. A newer store is refused.
 async fn is_current(session: &Session, schema: &str) -> Result<bool> {
-    let found = format!("{schema}.migrations");
-    if session.query_one(sql!("find_relation"), &[&found]).await?.get::<_, Option<String>>(0).is_none() {
+    if !is_there(session, schema).await? {
         return Ok(false);
     }
     let row = session.query_one(sql!("read_migrations"), &[]).await?;

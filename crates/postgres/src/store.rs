@@ -57,6 +57,8 @@ pub struct PostgresOptions {
     pub own_by_bus: bool,
     /// Never take a replication slot; look for the events of others instead.
     pub poll_only: bool,
+    /// Make no store: who only reads has nothing to look for in one that would be made for it.
+    pub must_exist: bool,
     /// Use a database that may lose acknowledged appends: one with `fsync` or `full_page_writes` off.
     pub accept_data_loss: bool,
     /// Where time comes from, for what is not recorded: the log's time is the database's.
@@ -76,6 +78,7 @@ impl Default for PostgresOptions {
             answer_within: Duration::from_secs(8),
             own_by_bus: false,
             poll_only: false,
+            must_exist: false,
             accept_data_loss: false,
             clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
@@ -167,17 +170,14 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
     let location = connector.location();
     let partitions = options.partitions.or(location.partitions());
     let new = NewStore { partitions: partitions.unwrap_or(1), chunk_events: options.chunk_events };
-    let made = migrate::migrate(&session, location.schema(), new).await?;
+    let made = if options.must_exist {
+        migrate::check_existing(&session, location.schema()).await?;
+        Vec::new()
+    } else {
+        migrate::migrate(&session, location.schema(), new).await?
+    };
     session.execute(sql!("meet_database"), &[&0_i32]).await?;
-    let row = session.query_one(sql!("read_store"), &[]).await?;
-    let (stored, chunk_events): (i32, i64) = (row.get(0), row.get(1));
-    if partitions.is_some_and(|wanted| i32::from(wanted) != stored) {
-        return Err(Error::Store(format!(
-            "the store in schema `{}` has {stored} partitions, which is fixed, and {} were asked for",
-            location.schema(),
-            partitions.unwrap_or_default()
-        )));
-    }
+    let chunk_events = migrate::check_partitions(&session, location.schema(), partitions).await?;
     let epochs = read_epochs(&session).await?;
     let heads = read_heads(&session, epochs.current()).await?;
     let writers = usize::from(heads.partitions()).min(options.writers.max(1));
@@ -185,7 +185,7 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
         recent: Recent::new(&heads, options.recent),
         clock: options.clock,
         limits: options.limits,
-        chunk_events: chunk_events as u64,
+        chunk_events,
         queues: (0..writers).map(|_| GroupCommit::new(options.group_commit)).collect(),
         own_by_bus: options.own_by_bus,
         answer_within: options.answer_within,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use pacioli_core::store::{Bus, Measure};
 use pacioli_core::{
     AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Delivery, EventStore, Lease, LeaseOutcome,
     ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage,
@@ -90,6 +91,14 @@ impl EventStore for Door {
                 Err(AppendError::Unknown { reason })
             }
         }
+    }
+
+    fn bus(&self) -> Bus {
+        self.store.bus()
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        self.store.measures()
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {

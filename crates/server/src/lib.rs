@@ -4,7 +4,7 @@
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 //! use pacioli_server::{Server, ServerConfig, open_store};
 //!
-//! let store = open_store("sqlite:./pacioli-data", None)?;
+//! let store = open_store("sqlite:./pacioli-data", None).await?;
 //! let server = Server::bind(ServerConfig::default(), store).await?;
 //! eprintln!("listening on {}", server.address());
 //! server.run(async { std::future::pending().await }).await?;
@@ -30,5 +30,7 @@ mod tls;
 pub mod tokens;
 
 pub use config::{DEFAULT_LISTEN, ServerConfig, ServerError, ServerLimits, TlsFiles};
-pub use open::{data_directory, open_store, open_store_with};
+pub use open::{
+    OpenError, OpenOptions, Opened, data_directory, open_store, open_store_with, postgres_location, shown_url,
+};
 pub use server::{Listening, Server};

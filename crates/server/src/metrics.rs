@@ -1,11 +1,16 @@
 //! What `/metrics` shows, in the OpenMetrics text format that Prometheus reads.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use pacioli_core::Checkpoint;
-use prometheus_client::encoding::EncodeLabelSet;
+use pacioli_core::store::{Bus, Measure};
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -31,6 +36,22 @@ pub(crate) struct Metrics {
     pub(crate) requests: Family<RequestLabel, Counter>,
     pub(crate) request_seconds: Family<RouteLabel, Histogram>,
     head: Family<PartitionLabel, Gauge>,
+    bus: Family<BusLabel, Gauge>,
+    measured: Arc<Measured>,
+}
+
+/// What the engine counted when it was last asked.
+#[derive(Debug, Default)]
+struct Measured(Mutex<Vec<Measure>>);
+
+impl Collector for Measured {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        for measure in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let metric = encoder.encode_descriptor(measure.name, measure.help, None, ConstGauge::<f64>::TYPE)?;
+            ConstGauge::new(measure.value).encode(metric)?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +77,11 @@ pub(crate) struct RouteLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BusLabel {
+    way: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PartitionLabel {
     partition: u16,
 }
@@ -77,6 +103,8 @@ impl Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(histogram),
             head: Family::default(),
+            bus: Family::default(),
+            measured: Arc::default(),
         };
         let registry = &mut metrics.registry;
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -115,11 +143,17 @@ impl Metrics {
             metrics.request_seconds.clone(),
         );
         registry.register("head_position", "The last committed position of each partition", metrics.head.clone());
+        registry.register("bus", "1 at the way that the events of other writers come by now", metrics.bus.clone());
+        registry.register_collector(Box::new(Arc::clone(&metrics.measured)));
         metrics
     }
 
-    /// All of it as text, with the head as it is now.
-    pub(crate) fn text(&self, head: Option<&Checkpoint>) -> String {
+    /// All of it as text, with the head, the bus and the engine's own figures as they are now.
+    pub(crate) fn text(&self, head: Option<&Checkpoint>, bus: &Bus, measures: Vec<Measure>) -> String {
+        for way in [Bus::Memory, Bus::Slot, Bus::Polling { why: String::new() }].map(|bus| bus.word()) {
+            self.bus.get_or_create(&BusLabel { way }).set(i64::from(way == bus.word()));
+        }
+        *self.measured.0.lock().unwrap_or_else(PoisonError::into_inner) = measures;
         for place in head.into_iter().flat_map(Checkpoint::iter) {
             let position = i64::try_from(place.position.0).unwrap_or(i64::MAX);
             self.head.get_or_create(&PartitionLabel { partition: place.partition.0 }).set(position);
@@ -128,5 +162,27 @@ impl Metrics {
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bus_and_what_an_engine_counts_are_shown() {
+        let metrics = Metrics::new();
+        let measure = Measure { name: "postgres_epoch", help: "The current epoch", value: 2.0 };
+        let text = metrics.text(None, &Bus::Slot, vec![measure]);
+        for line in [
+            "pacioli_bus{way=\"slot\"} 1",
+            "pacioli_bus{way=\"polling\"} 0",
+            "# TYPE pacioli_postgres_epoch gauge",
+            "pacioli_postgres_epoch 2.0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        }
+        let text = metrics.text(None, &Bus::Polling { why: "x".to_owned() }, Vec::new());
+        assert!(text.contains("pacioli_bus{way=\"slot\"} 0") && !text.contains("postgres_epoch"), "{text}");
     }
 }

@@ -104,3 +104,18 @@ async fn a_checkpoint_speaks_of_every_partition() {
     assert_eq!(rest, expected);
     assert!(ids.iter().all(|id| id.contains(",1:")), "{ids:?}");
 }
+
+#[tokio::test]
+async fn a_reader_of_events_is_told_which_way_they_come() {
+    let server = TestServer::start().await;
+    server.fill("counter-1", 1).await;
+    for path in ["/v1/events", "/v1/streams/counter-1/events"] {
+        for accept in ["text/event-stream", "application/x-ndjson", "application/json"] {
+            // One event and no more, so that a live stream ends too.
+            let answer = server.send("GET", &format!("{path}?limit=1"), &[("accept", accept)], b"").await;
+            assert_eq!(answer.header("pacioli-bus"), Some("memory"), "{path} {accept}");
+        }
+    }
+    let metrics = server.get("/metrics").await.text();
+    assert!(metrics.contains("pacioli_bus{way=\"memory\"} 1"), "{metrics}");
+}

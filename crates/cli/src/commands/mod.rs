@@ -9,7 +9,9 @@ mod export;
 mod floor_server;
 mod head;
 mod import;
+mod init;
 mod log;
+mod maintain;
 mod read;
 mod serve;
 mod streams;
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Import(import::Import),
     Export(export::Export),
     Backup(backup::Backup),
+    Init(init::Init),
+    Maintain(maintain::Maintain),
     Token(token::Token),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -70,6 +74,8 @@ impl Command {
             Command::Import(command) => command.run().await,
             Command::Export(command) => command.run().await,
             Command::Backup(command) => command.run().await,
+            Command::Init(command) => command.run().await,
+            Command::Maintain(command) => command.run().await,
             Command::Token(command) => command.run(),
             Command::Bench(command) => command.run().await,
             Command::Completions(command) => command.run(),

@@ -1,9 +1,13 @@
 //! `pacioli serve`: the server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use pacioli_server::{DEFAULT_LISTEN, Server, ServerConfig, TlsFiles, data_directory};
+use pacioli_core::EventStore;
+use pacioli_core::store::Bus;
+use pacioli_server::{DEFAULT_LISTEN, OpenOptions, Opened, Server, ServerConfig, TlsFiles, data_directory, shown_url};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -13,7 +17,7 @@ use crate::output::{Paint, say};
 use crate::target::{self, SERVER_DEFAULT};
 
 /// The most partitions a store can have.
-const PARTITIONS_MAX: i64 = pacioli_core::Partition::MAX_COUNT as i64;
+pub(super) const PARTITIONS_MAX: i64 = pacioli_core::Partition::MAX_COUNT as i64;
 
 /// Serve the events of a store over gRPC and HTTP, on one port
 ///
@@ -21,17 +25,22 @@ const PARTITIONS_MAX: i64 = pacioli_core::Partition::MAX_COUNT as i64;
 /// appends are finished, live streams end, exit 0 within 10 seconds; a second signal ends it at once.
 ///
 /// Any address but loopback needs --tls-cert, --tls-key and --tokens, or the word --insecure.
+///
+/// On PostgreSQL it makes what is missing in the database, where its role may, and says what it made. Any number of
+/// servers may serve one store; each says which way the events of the others reach its subscribers.
 #[derive(Args, Debug)]
 #[command(after_long_help = r#"Examples:
   pacioli serve
   pacioli serve --data /var/lib/pacioli --log-format json
+  pacioli serve --store 'postgres://app@db1,db2/shop?schema=pacioli'
   pacioli serve --store memory: --listen 127.0.0.1:0
   pacioli serve --listen 0.0.0.0:1494 --tls-cert cert.pem --tls-key key.pem --tokens tokens"#)]
 pub(crate) struct Serve {
     /// Keep the events in this directory; short for --store sqlite:DIR [default: ./pacioli-data]
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     data: Option<PathBuf>,
-    /// Keep the events in this store: sqlite:DIR, or memory: [env: PACIOLI_STORE]
+    /// Keep the events in this store: sqlite:DIR, postgres://USER@HOST/DATABASE?schema=S, or memory:
+    /// [env: PACIOLI_STORE]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Partitions of a new store; a store that exists must have as many [default: 1]
@@ -52,6 +61,17 @@ pub(crate) struct Serve {
     /// Listen beyond loopback without TLS and tokens, because something else guards the port
     #[arg(long)]
     insecure: bool,
+    /// PostgreSQL: serve from a database with fsync or full_page_writes off. What is lost: when the database's machine
+    /// crashes or loses power, appends that were acknowledged may be gone, or the log may be torn beyond repair
+    #[arg(long)]
+    accept_data_loss: bool,
+    /// PostgreSQL: hand this server's own appends to subscribers by the bus too, as those of others, and not from memory;
+    /// slower, to compare the two ways
+    #[arg(long)]
+    own_events_by_bus: bool,
+    /// PostgreSQL: take no replication slot, and look for the events of others 50 times a second
+    #[arg(long)]
+    poll: bool,
     /// The form of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -77,14 +97,24 @@ impl Serve {
         let url = self.store_url();
         // First what may be wrong with the port, so that a server that cannot be leaves no store behind.
         let listening = Server::listen(self.config(&url)).await?;
-        let opening = {
-            let (url, partitions) = (url.clone(), self.partitions);
-            // Recovery may take seconds, and it uses the file system.
-            tokio::task::spawn_blocking(move || target::open_store_with(&url, partitions))
+        let options = OpenOptions {
+            partitions: self.partitions,
+            accept_data_loss: self.accept_data_loss,
+            own_by_bus: self.own_events_by_bus,
+            poll_only: self.poll,
+            ..OpenOptions::default()
         };
-        let store = opening.await.map_err(|error| Failure::failed(format!("opening the store failed: {error}")))??;
-        let server = listening.serve(store).await;
+        let Opened { store, made } = target::open_store(&url, options).await?;
+        made.iter().for_each(|line| self.say(line, serde_json::json!({ "made": line })));
+        let server = listening.serve(Arc::clone(&store)).await;
         self.say_where(&server, &url)?;
+        if target::is_postgres(&url) {
+            let log_format = self.log_format;
+            tokio::spawn(async move {
+                let (text, members) = told_bus(&*store).await;
+                say_in(log_format, &text, members);
+            });
+        }
 
         let until_stdin_closes = self.until_stdin_closes;
         server
@@ -142,18 +172,21 @@ impl Serve {
         started.map_err(|error| Failure::failed(format!("could not start the log: {error}")))
     }
 
+    /// Says it whatever the log's level, in the log's form.
+    fn say(&self, text: &str, members: serde_json::Value) {
+        say_in(self.log_format, text, members);
+    }
+
     /// Said whatever the log's level: a port that was chosen by the system must be told.
     fn say_where(&self, server: &Server, store: &str) -> Result<(), Failure> {
         let address = server.address();
         let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{address}");
         // A password in a store's URL stays out of the log.
-        let store = if store.contains('@') { store.split(':').next().unwrap_or_default() } else { store };
+        let store = shown_url(store);
         if self.log_format == LogFormat::Json {
-            let line = serde_json::json!({
-                "level": "INFO", "message": "listening", "url": url, "store": store, "version": env!("CARGO_PKG_VERSION"),
-            });
-            say(&line.to_string());
+            let members = serde_json::json!({ "url": url, "store": store, "version": env!("CARGO_PKG_VERSION") });
+            self.say("listening", members);
             return Ok(());
         }
         say(&format!("pacioli {} listens on {url} and keeps its events in {store}", env!("CARGO_PKG_VERSION")));
@@ -171,6 +204,46 @@ impl Serve {
         }
         say(&format!("next, in another terminal: {next}"));
         Ok(())
+    }
+}
+
+/// A line of text, or a JSON object with these members.
+fn say_in(form: LogFormat, text: &str, members: serde_json::Value) {
+    if form == LogFormat::Text {
+        return say(text);
+    }
+    let mut line = serde_json::json!({ "level": "INFO", "message": text });
+    if let (Some(line), serde_json::Value::Object(members)) = (line.as_object_mut(), members) {
+        line.extend(members);
+    }
+    say(&line.to_string());
+}
+
+/// How long a slot may take until polling is called the way that events come.
+const BUS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Waits until it is known which way the events of others come, and says so.
+async fn told_bus(store: &dyn EventStore) -> (String, serde_json::Value) {
+    let settled = async {
+        while matches!(store.bus(), Bus::Polling { .. }) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    // Whoever polls after that time does it for a reason, and says which.
+    let _ = tokio::time::timeout(BUS_PATIENCE, settled).await;
+    let bus = store.bus();
+    match &bus {
+        Bus::Memory => {
+            ("events come from memory: nobody else appends".to_owned(), serde_json::json!({"bus": "memory"}))
+        }
+        Bus::Slot => (
+            "events of other writers come by a logical replication slot".to_owned(),
+            serde_json::json!({"bus": "slot"}),
+        ),
+        Bus::Polling { why } => (
+            format!("events of other writers are polled for: {why}"),
+            serde_json::json!({ "bus": "polling", "why": why }),
+        ),
     }
 }
 

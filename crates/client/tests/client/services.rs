@@ -43,6 +43,14 @@ async fn health_answers_for_each_service_until_the_server_goes() {
 }
 
 #[tokio::test]
+async fn a_subscriber_is_told_which_way_events_come() {
+    let server = Server::start(memory(1)).await;
+    let mut events = EventStoreClient::new(channel(&server).await);
+    let subscribed = events.subscribe(v1::SubscribeRequest::default()).await.unwrap();
+    assert_eq!(subscribed.metadata().get("pacioli-bus").unwrap(), "memory");
+}
+
+#[tokio::test]
 async fn reflection_lists_the_services() {
     let server = Server::start(memory(1)).await;
     let mut reflection = ServerReflectionClient::new(channel(&server).await);

@@ -13,11 +13,15 @@ use pacioli_api::generated::v1::{
 };
 use pacioli_api::wire::{read, status};
 use pacioli_core::{Delivery, EventStore, InvalidAppend, ReadError, ReadLog, ReadStream, Version};
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ahead::{Messages, read_ahead};
 use super::pages::{self, Budget};
 use super::{Services, append};
+
+/// The key in a subscription's metadata that says which way the events of other writers come.
+const BUS: &str = "pacioli-bus";
 
 /// The store behind the service.
 pub(super) struct EventStoreService {
@@ -105,7 +109,9 @@ impl Service for EventStoreService {
             };
             Ok(read::delivery_to_wire(delivery))
         });
-        Ok(Response::new(read_ahead(Arc::clone(&self.services), messages)))
+        let mut response = Response::new(read_ahead(Arc::clone(&self.services), messages));
+        response.metadata_mut().insert(BUS, MetadataValue::from_static(self.store().bus().word()));
+        Ok(response)
     }
 
     async fn get_stream(&self, request: Request<GetStreamRequest>) -> Result<Response<GetStreamResponse>, Status> {

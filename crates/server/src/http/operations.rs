@@ -35,5 +35,5 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Fail
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     // Without an answer of the storage the other figures are wanted all the more.
     let head = app.store.head().await.ok();
-    body(StatusCode::OK, metrics::MEDIA_TYPE, app.metrics.text(head.as_ref()))
+    body(StatusCode::OK, metrics::MEDIA_TYPE, app.metrics.text(head.as_ref(), &app.store.bus(), app.store.measures()))
 }

@@ -16,8 +16,8 @@ use pacioli_api::fields::Fields;
 use pacioli_api::json::{StreamBody, StreamsBody};
 use pacioli_api::problem::Problem;
 use pacioli_core::{
-    Direction, EventStore, Filter, ListStreams, LogPage, ReadError, ReadLog, ReadStream, RecordedEvent, StreamPage,
-    Subscribe, Version,
+    Direction, EventStore, Filter, ListStreams, LogPage, ReadError, ReadLog, ReadStream, RecordedEvent, StreamName,
+    StreamPage, Subscribe, Version,
 };
 
 use super::answer::{self, Failure};
@@ -28,13 +28,20 @@ use super::{App, live};
 /// Where to go on reading the log: everything up to here was looked at.
 const CHECKPOINT: HeaderName = HeaderName::from_static("pacioli-checkpoint");
 
+/// Which way the events of other writers come: `memory`, `slot` or `polling`.
+const BUS: HeaderName = HeaderName::from_static("pacioli-bus");
+
 /// `GET /v1/streams/{stream}/events`
 pub(super) async fn stream_events(
     State(app): State<Arc<App>>,
     stream: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let stream = stream_name(stream)?;
+    let bus = bus(&app);
+    Ok(with_headers(stream_pages(app, stream_name(stream)?, request).await?, [bus]))
+}
+
+async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Result<Response, Failure> {
     let query = Query::read(&request, &["from", "limit", "direction", "fields"])?;
     let fields = query.fields()?;
     let from = query.number("from")?.map(Version);
@@ -86,6 +93,11 @@ pub(super) async fn stream_events(
 
 /// `GET /v1/events`
 pub(super) async fn log_events(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let bus = bus(&app);
+    Ok(with_headers(log_pages(app, request).await?, [bus]))
+}
+
+async fn log_pages(app: Arc<App>, request: Request) -> Result<Response, Failure> {
     let query = Query::read(&request, &["after", "category", "type", "tag", "limit", "fields"])?;
     let fields = query.fields()?;
     let after = resume(request.headers(), &query)?;
@@ -164,6 +176,10 @@ fn filter(app: &App, query: &Query<'_>) -> Result<Filter, Problem> {
         }
     }
     Ok(filter)
+}
+
+fn bus(app: &App) -> (HeaderName, Option<HeaderValue>) {
+    (BUS, Some(HeaderValue::from_static(app.store.bus().word())))
 }
 
 fn page_limit(app: &App, limit: usize) -> usize {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pacioli_bench::Connections;
 use pacioli_bench::child::Process;
 use pacioli_bench::floor::FloorStore;
+use pacioli_server::OpenOptions;
 use tempfile::TempDir;
 
 use super::{Common, note};
@@ -57,17 +58,17 @@ impl Subject {
             Place::Store(url) if url == "sqlite:" => {
                 let temporary = temporary(common)?;
                 let url = format!("sqlite:{}", temporary.path().display());
-                Ok(Subject { temporary: Some(temporary), ..Subject::in_process(common, &url)? })
+                Ok(Subject { temporary: Some(temporary), ..Subject::in_process(common, &url).await? })
             }
-            Place::Store(url) => Subject::in_process(common, &url),
+            Place::Store(url) => Subject::in_process(common, &url).await,
         }
     }
 
-    fn in_process(common: &Common, url: &str) -> Result<Subject, Failure> {
+    async fn in_process(common: &Common, url: &str) -> Result<Subject, Failure> {
         let directory = url.strip_prefix("sqlite:").map_or_else(|| common.dir.clone(), PathBuf::from);
         Ok(Subject {
             name: url.split(':').next().unwrap_or(url).to_owned() + ": in this process",
-            connections: vec![target::open_store(url)?],
+            connections: vec![target::open_store(url, OpenOptions::default()).await?.store],
             in_process: true,
             process: None,
             directory,
@@ -131,7 +132,7 @@ impl Subject {
             if !self.name.starts_with("sqlite") {
                 return Ok(false);
             }
-            self.connections = vec![target::open_store(&url)?];
+            self.connections = vec![target::open_store(&url, OpenOptions::default()).await?.store];
             return Ok(true);
         }
         if self.temporary.is_none() {
