@@ -1,4 +1,6 @@
 //! Each file is a guarantee.
 
 mod conformance;
+mod failover;
+mod faults;
 mod support;
