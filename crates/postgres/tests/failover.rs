@@ -26,8 +26,9 @@ mod system_only {
 
     impl Twins {
         fn start(standby: StandbyOptions) -> Twins {
-            // pg_rewind asks for full_page_writes.
-            let durable = ClusterOptions { fsync: true, ..ClusterOptions::default() };
+            // pg_rewind asks for full_page_writes, and for the log from before the two parted.
+            let settings = vec![("wal_keep_size".to_owned(), "256MB".to_owned())];
+            let durable = ClusterOptions { fsync: true, settings, ..ClusterOptions::default() };
             let primary = blocking(|| Cluster::start(durable));
             let database = blocking(|| primary.create_database("failover"));
             let standby = blocking(|| primary.standby(standby));

@@ -86,6 +86,7 @@ async fn an_old_snapshot_slows_nothing_down() {
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         rates.push(load.acknowledged() - before);
     }
+    println!("appends in each window: {rates:?}");
     assert!(rates[3] * 4 > rates[0], "the rate fell from {} to {}", rates[0], rates[3]);
     let seen = tokio::task::block_in_place(|| old.join()).expect("the snapshot's holder ends");
     assert_eq!(seen.as_deref(), Some("0"), "it was held all the time");
