@@ -187,6 +187,39 @@ impl Cluster {
         gone.ok_or_else(|| Error::new("processes of PostgreSQL have outlived SIGKILL"))
     }
 
+    /// Stops every process of the server where it stands, as a machine that hangs does: connections stay, nothing answers.
+    /// [`resume`](Self::resume) lets them go on.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.signal_all(Signal::STOP)
+    }
+
+    /// Lets a server go on after [`pause`](Self::pause).
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.signal_all(Signal::CONT)
+    }
+
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        let mut state = self.lock();
+        if !state.runs() {
+            return Err(Error::new(format!("a server that does not run takes no signal. {}", self.log_end())));
+        }
+        let server = state.server.as_ref().map_or(0, Child::id);
+        // A stopped postmaster starts no further process while we list them.
+        processes::signal(server, Signal::STOP)?;
+        for pid in processes::children(server)? {
+            processes::signal(pid, signal)?;
+        }
+        processes::signal(server, signal)
+    }
+
     /// Changes settings, values unquoted. They hold from the next start, or from [`reload`](Self::reload) for those that
     /// PostgreSQL can change while it runs.
     ///

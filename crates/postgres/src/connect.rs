@@ -1,6 +1,6 @@
 //! Connections: which host takes writes, and how a session is set up for what it is to do.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -128,6 +128,8 @@ pub(crate) struct Connector {
     standby_will_do: bool,
     /// The newest timeline that was met. An old primary that comes back on its own is told by it.
     newest: Arc<Mutex<Option<Identity>>>,
+    /// The host to ask first.
+    first: Arc<AtomicUsize>,
 }
 
 impl Connector {
@@ -135,7 +137,13 @@ impl Connector {
     /// The certificate authorities cannot be read.
     pub(crate) fn new(location: Location) -> std::result::Result<Connector, StoreError> {
         let tls = tls::connector(location.root_cert().map(std::path::PathBuf::as_path))?;
-        Ok(Connector { location: Arc::new(location), tls, standby_will_do: false, newest: Arc::default() })
+        Ok(Connector {
+            location: Arc::new(location),
+            tls,
+            standby_will_do: false,
+            newest: Arc::default(),
+            first: Arc::default(),
+        })
     }
 
     /// The same, content with a standby.
@@ -148,18 +156,27 @@ impl Connector {
         &self.location
     }
 
-    /// Connects to the first host that takes writes.
+    /// Connects to a host that takes writes; the one that did last is asked first.
     ///
     /// # Errors
     /// [`Error::Unreachable`] with what each host said.
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Session> {
         let mut problems = Vec::new();
-        for (index, host) in self.location.hosts().iter().enumerate() {
+        let hosts = self.location.hosts();
+        let first = self.first.load(Ordering::Relaxed);
+        for step in 0..hosts.len() {
+            let index = (first + step) % hosts.len();
+            let host = &hosts[index];
+            // Who gives up waiting for a host that hangs begins with the next one.
+            self.first.store((index + 1) % hosts.len(), Ordering::Relaxed);
             // The driver bounds how long the socket takes, and not what a stalled server does with it.
             let patience = host.get_connect_timeout().copied().unwrap_or(CONNECT_PATIENCE);
             let connected = tokio::time::timeout(patience, self.connect_to(index, host, purpose));
             match connected.await.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer in {patience:?}")))) {
-                Ok(session) => return Ok(session),
+                Ok(session) => {
+                    self.first.store(index, Ordering::Relaxed);
+                    return Ok(session);
+                }
                 Err(error) => problems.push(format!("{}: {error}", Location::describe(host))),
             }
         }

@@ -14,6 +14,9 @@ pub(crate) enum Error {
     /// No connection could be had.
     #[error("{0}")]
     Unreachable(String),
+    /// The database did not answer by the deadline.
+    #[error("the database did not answer in time; look at its load and at the network")]
+    Late,
     /// A row of the log is not what it must be.
     #[error("the event at {place} is damaged: {problem}")]
     Damaged { place: Place, problem: String },
@@ -79,7 +82,7 @@ impl Error {
     /// Whether the connection is of no use any more: it broke, or the database goes down or became a standby.
     pub(crate) fn ends_connection(&self) -> bool {
         match self {
-            Error::Unreachable(_) => true,
+            Error::Unreachable(_) | Error::Late => true,
             Error::Postgres(error) => match error.code() {
                 None => is_lost(error),
                 Some(code) => {

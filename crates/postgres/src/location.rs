@@ -97,7 +97,7 @@ impl FromStr for Location {
     fn from_str(url: &str) -> Result<Location, StoreError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let (mut schema, mut partitions, mut ssl, mut root_cert) = (DEFAULT_SCHEMA.to_owned(), None, None, None);
-        let mut others = Vec::new();
+        let (mut others, mut hosts) = (Vec::new(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) =
                 pair.split_once('=').ok_or_else(|| wrong(format_args!("has `{pair}` without a value")))?;
@@ -117,6 +117,8 @@ impl FromStr for Location {
                     });
                 }
                 "sslrootcert" => root_cert = Some(PathBuf::from(value)),
+                // The driver takes a list of directories for one with commas in its name.
+                "host" => hosts.extend(value.split(',').map(str::to_owned)),
                 // A writer has no use for anything else, whatever the URL says.
                 "target_session_attrs" if value == "read-write" || value == "any" => {}
                 "target_session_attrs" => return Err(wrong("asks for servers that take no writes")),
@@ -125,7 +127,10 @@ impl FromStr for Location {
         }
         check_schema(&schema)?;
         let plain = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
-        let config: Config = plain.parse().map_err(|error| wrong(format_args!("cannot be read ({error})")))?;
+        let mut config: Config = plain.parse().map_err(|error| wrong(format_args!("cannot be read ({error})")))?;
+        for host in &hosts {
+            config.host(host);
+        }
         Ok(Location { hosts: one_a_host(&config, ssl)?, schema, partitions, root_cert })
     }
 }
@@ -210,6 +215,9 @@ mod tests {
         let socket: Location = "postgres:///shop?host=/tmp/x&port=9&user=u&sslmode=verify-full".parse().unwrap();
         assert_eq!(Location::describe(&socket.hosts()[0]), "/tmp/x/.s.PGSQL.9");
         assert_eq!(socket.hosts()[0].get_ssl_mode(), SslMode::Disable);
+        let sockets: Location = "postgres:///shop?host=/tmp/a%20b,/tmp/c,db3&port=1,2,3&user=u".parse().unwrap();
+        let hosts: Vec<String> = sockets.hosts().iter().map(Location::describe).collect();
+        assert_eq!(hosts, ["/tmp/a b/.s.PGSQL.1", "/tmp/c/.s.PGSQL.2", "db3:3"]);
     }
 
     #[test]

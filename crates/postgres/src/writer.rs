@@ -55,8 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>, number: usize) {
 
 /// Waits for what a database does, until the deadline: a socket whose other end has stalled never ends a wait.
 async fn in_time<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| Err(Error::Unreachable("the database did not answer in time".to_owned()));
-    tokio::time::timeout_at(deadline, work).await.unwrap_or_else(late)
+    tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(Error::Late))
 }
 
 /// One writer and its connection.
@@ -129,6 +128,8 @@ impl Writer {
             // What was decided by a transaction whose end is not known.
             let mut decided: Option<Vec<AppendOutcome>> = None;
             let mut attempts: u32 = 0;
+            // That there was no time left says less than what took the time.
+            let mut last = None;
             loop {
                 if decided.is_none() {
                     leave_out_unheard(&mut appends, &mut answers);
@@ -168,18 +169,15 @@ impl Writer {
                             }
                             return answer_failure(error, decided.is_some(), answers);
                         }
-                        if Instant::now() >= deadline {
-                            return answer_failure(error, decided.is_some(), answers);
-                        }
                         tracing::debug!(%error, "a batch was not stored; it is sent again");
+                        last = if matches!(error, Error::Late) { last.or(Some(error)) } else { Some(error) };
                     }
                 }
                 if appends.is_empty() {
                     return;
                 }
                 if Instant::now() >= deadline {
-                    let gone = Error::Unreachable("the database did not answer in time".to_owned());
-                    return answer_failure(gone, decided.is_some(), answers);
+                    return answer_failure(last.unwrap_or(Error::Late), decided.is_some(), answers);
                 }
                 Counters::add(&self.shared.counters.batches_retried);
                 let pause = RETRY_PAUSE_MAX.min(Duration::from_millis(5) * 2_u32.saturating_pow(attempts));

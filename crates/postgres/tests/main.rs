@@ -4,4 +4,6 @@ mod bus;
 mod conformance;
 mod indexes;
 mod roles;
+mod failover;
+mod faults;
 mod support;
