@@ -16,6 +16,8 @@ macro_rules! sql {
     };
 }
 
+pub mod baseline;
+pub mod bench;
 mod bus;
 mod connect;
 mod error;

@@ -1,4 +1,5 @@
 //! Each file is a guarantee.
 
+mod benches;
 mod conformance;
 mod support;
