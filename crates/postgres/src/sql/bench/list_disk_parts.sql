@@ -7,9 +7,9 @@ WITH tables AS (
 ), parts AS (
     SELECT name || ', heap' AS part, pg_table_size(oid) AS bytes FROM tables
     UNION ALL
-    SELECT t.name || ', index on ' || regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', ''),
+    SELECT t.name || ', index on ' || replace(regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', ''), '"', ''),
            pg_relation_size(i.indexrelid)
       FROM tables t
       JOIN pg_index i ON i.indrelid = t.oid
 )
-SELECT part, sum(bytes)::bigint FROM parts GROUP BY part ORDER BY 2 DESC, 1
+SELECT part, sum(bytes)::bigint FROM parts GROUP BY part HAVING sum(bytes) > 0 ORDER BY 2 DESC, 1
