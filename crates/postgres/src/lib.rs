@@ -18,6 +18,7 @@ macro_rules! sql {
 
 mod bus;
 mod connect;
+pub mod doctor;
 mod error;
 mod facts;
 pub mod indexes;

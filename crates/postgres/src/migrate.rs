@@ -32,7 +32,8 @@ const DEFINITIONS: &[&str] = &[
 ];
 
 /// The tables that are only ever inserted into.
-const GUARDED: &[&str] = &["epochs", "commits", "events", "event_tags", "stream_chunks", "event_ids", "append_keys"];
+pub(crate) const GUARDED: &[&str] =
+    &["epochs", "commits", "events", "event_tags", "stream_chunks", "event_ids", "append_keys"];
 
 /// What a new store is made with.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +161,7 @@ fn check_database(session: &Session) -> Result<()> {
 }
 
 /// Whether every migration was applied and the definitions are of this build. A newer store is refused.
-async fn is_current(session: &Session, schema: &str) -> Result<bool> {
+pub(crate) async fn is_current(session: &Session, schema: &str) -> Result<bool> {
     let found = format!("{schema}.migrations");
     if session.query_one(sql!("find_relation"), &[&found]).await?.get::<_, Option<String>>(0).is_none() {
         return Ok(false);
