@@ -114,6 +114,7 @@ fn finishing(schema: &str) -> Vec<String> {
     statements.push(format!("SELECT {schema}.make_chunks(0, {CHUNKS_AHEAD})"));
     statements.push(format!("SELECT {schema}.turn_periods()"));
     statements.push(format!("SELECT {schema}.meet_database()"));
+    statements.push(sql!("make_publication").replace("{schema}", schema));
     statements
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use deadpool::managed::{self, Metrics, RecycleResult};
 use pacioli_core::clock::Clock;
 use pacioli_core::group_commit::GroupCommit;
-use pacioli_core::place::{Checkpoint, Epoch, Position};
+use pacioli_core::place::{Checkpoint, Epoch, Place, Position};
 use pacioli_core::recent::Recent;
 use pacioli_core::store::{Bus, Epochs};
-use pacioli_core::{Limits, Partition};
+use pacioli_core::{Limits, Partition, RecordedEvent};
 use tokio::sync::Notify;
 
 use crate::connect::{Connector, Identity, Purpose, Session};
@@ -142,8 +142,28 @@ impl Shared {
         changed
     }
 
-    fn identity(&self) -> Identity {
+    /// The database that the store is in.
+    pub(crate) fn identity(&self) -> Identity {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes events that were read in an epoch, unless another one began meanwhile.
+    pub(crate) async fn publish_read(&self, epoch: Epoch, events: &[Arc<RecordedEvent>]) {
+        // No epoch begins while this is held, so the events follow the head that they were read after.
+        let _meeting = self.meeting.lock().await;
+        if self.recent.epoch() == epoch {
+            self.recent.publish(events);
+        }
+    }
+
+    /// Tells of a head that was read in an epoch, unless another one began meanwhile.
+    pub(crate) async fn observe_read(&self, epoch: Epoch, head: Place) {
+        let _meeting = self.meeting.lock().await;
+        if self.recent.epoch() == epoch {
+            let mut seen = Checkpoint::start(self.partitions, epoch);
+            seen.advance(head.partition, head.position);
+            self.recent.observe(&seen);
+        }
     }
 
     /// Connects, and learns what epoch the database is in before anybody uses the connection.
@@ -242,7 +262,8 @@ impl managed::Manager for Readers {
     type Error = Error;
 
     async fn create(&self) -> Result<Session> {
-        self.shared.connect(Purpose::Read).await
+        // To connect takes a large future, which every read would carry along.
+        Box::pin(self.shared.connect(Purpose::Read)).await
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Error> {

@@ -1,5 +1,6 @@
 //! Each file is a guarantee.
 
+mod bus;
 mod conformance;
 mod doctor;
 mod indexes;

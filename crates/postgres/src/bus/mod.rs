@@ -3,56 +3,94 @@
 //! It only ever says how far the log has come. The events themselves are read from the table by position, once for all
 //! subscribers, so whatever the bus forgets or says twice, nothing is missed and nothing is seen twice.
 
+mod pgoutput;
 mod polling;
+mod slot;
+mod wal;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use pacioli_core::Partition;
-use pacioli_core::place::{Checkpoint, Position};
-use pacioli_core::store::{Filter, PayloadChoice};
+use futures::{StreamExt, TryStreamExt, stream};
+use pacioli_core::place::{Place, Position};
+use pacioli_core::store::{Bus, Filter, PayloadChoice};
 use pacioli_core::subscription::Scan;
 
 use crate::error::Result;
 use crate::read;
-use crate::shared::{Counters, ReadPool, Shared, reader};
+use crate::shared::{Counters, ReadPool, Shared, read_heads, reader};
+
+/// A commit of this process is in the table, and in the slot, before its writer has heard so. It is given the time to
+/// publish it from memory, which is cheaper than to read it back.
+const OWN_COME_FIRST: Duration = Duration::from_millis(2);
+/// Partitions that are read at once: the connections are the readers'.
+const READ_AT_ONCE: usize = 4;
 
 /// Follows other writers until it is dropped.
 pub(crate) async fn follow(shared: Arc<Shared>, pool: ReadPool, poll_only: bool) {
-    let _ = poll_only;
-    polling::follow(&shared, &pool, "the bus is not built").await;
+    if poll_only {
+        shared.set_bus(Bus::Polling { why: "it was asked for".to_owned() });
+        match polling::for_ever(&shared, &pool).await {}
+    }
+    match slot::follow(&shared, &pool).await {}
 }
 
-/// The log of a partition has come to `head`: reads what is missing and hands it to the subscribers.
-///
-/// Where it is more than the ring of recent events holds, each subscriber reads for itself.
-async fn arrived(shared: &Shared, pool: &ReadPool, partition: Partition, head: Position) -> Result<()> {
+/// The log has come to these places: reads what is missing and hands it to the subscribers.
+async fn hand_on(shared: &Shared, pool: &ReadPool, places: Vec<Place>) -> Result<()> {
+    let reads = stream::iter(places).map(|place| async move {
+        match arrived(shared, pool, place).await {
+            Err(error) if !error.is_passing() => {
+                tracing::warn!(%error, %place, "events of another writer cannot be read; each subscriber is told");
+                observe(shared, pool, place).await
+            }
+            other => other,
+        }
+    });
+    reads.buffer_unordered(READ_AT_ONCE).try_collect().await
+}
+
+/// A partition has come to a place. Where that is more than the ring of recent events holds, each subscriber reads for
+/// itself. A commit is announced before others see it: where it is not visible yet, the head stays behind the place.
+async fn arrived(shared: &Shared, pool: &ReadPool, place: Place) -> Result<()> {
+    let Place { partition, position: head } = place;
     loop {
         let after = shared.recent.head(partition);
         if head <= after {
             return Ok(());
         }
         if head.0 - after.0 > shared.recent.limits().events_max as u64 {
-            let mut seen = Checkpoint::start(shared.partitions, shared.recent.epoch());
-            seen.advance(partition, head);
-            shared.recent.observe(&seen);
-            return Ok(());
+            return observe(shared, pool, place).await;
         }
         Counters::add(&shared.counters.gap_reads);
+        let epoch = shared.recent.epoch();
         let scan = Scan {
             partition,
             after,
             up_to: head,
-            epoch: shared.recent.epoch(),
+            epoch,
             filter: Arc::new(Filter::default()),
             limit: shared.limits.page_events_max,
             payload: PayloadChoice::All,
         };
-        let session = reader(pool).await?;
-        let scanned = read::scan(shared, &session, &scan).await?;
+        let scanned = {
+            let session = reader(pool).await?;
+            read::scan(shared, &session, &scan).await?
+        };
         if scanned.events.is_empty() {
-            // Another epoch began; where the heads are was learned with it.
+            // Not visible yet; or another epoch began, and where the heads are was learned with it.
             return Ok(());
         }
-        shared.recent.publish(&scanned.events);
+        shared.publish_read(epoch, &scanned.events).await;
     }
+}
+
+/// Tells subscribers that a partition has come to a place, as far as that is visible.
+async fn observe(shared: &Shared, pool: &ReadPool, place: Place) -> Result<()> {
+    let heads = {
+        let session = reader(pool).await?;
+        read_heads(&session, shared.recent.epoch()).await?
+    };
+    let visible: Position = heads.position(place.partition).min(place.position);
+    shared.observe_read(heads.epoch(), Place { position: visible, ..place }).await;
+    Ok(())
 }
