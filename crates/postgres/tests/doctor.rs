@@ -221,6 +221,8 @@ async fn a_guard_that_is_missing_and_what_others_put_on_the_log_are_failures() {
     assert_found(&examine(&at).await, "guards", Failure, "events_c000002");
     client.batch_execute("SELECT guard('events_c000002')").await.expect("as advised");
     assert_found(&examine(&at).await, "guards", Fine, "append_only");
+    client.batch_execute("DROP PUBLICATION pacioli_bus").await.expect("dropped");
+    assert_found(&examine(&at).await, "bus", Warning, "no publication");
     for wrong in [
         "ALTER TABLE commits ENABLE TRIGGER append_only",
         "ALTER TABLE commits DISABLE TRIGGER append_only",

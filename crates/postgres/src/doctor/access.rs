@@ -17,7 +17,6 @@ const SHOWN_MAX: usize = 5;
 pub(super) struct Login {
     pub(super) name: String,
     pub(super) is_superuser: bool,
-    pub(super) may_replicate: bool,
     pub(super) may_create_roles: bool,
     pub(super) may_create_schemas: bool,
     pub(super) sees_sessions: bool,
@@ -28,10 +27,9 @@ pub(super) async fn read_login(session: &Session) -> Result<Login> {
     Ok(Login {
         name: row.try_get(0)?,
         is_superuser: row.try_get(1)?,
-        may_replicate: row.try_get(2)?,
-        may_create_roles: row.try_get(3)?,
-        may_create_schemas: row.try_get(4)?,
-        sees_sessions: row.try_get(5)?,
+        may_create_roles: row.try_get(2)?,
+        may_create_schemas: row.try_get(3)?,
+        sees_sessions: row.try_get(4)?,
     })
 }
 

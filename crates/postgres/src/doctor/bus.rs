@@ -2,7 +2,6 @@
 
 use pacioli_core::store::Bus;
 
-use super::server::read_settings;
 use super::{Report, Thresholds, bytes};
 use crate::connect::Session;
 use crate::error::Result;
@@ -61,19 +60,40 @@ pub(super) async fn slots(session: &Session, thresholds: &Thresholds, report: &m
     Ok(())
 }
 
-/// Finds which way events would come to a server that logs in like this session.
-pub(super) async fn find(session: &Session) -> Result<Bus> {
-    let settings = read_settings(session, &["wal_level"]).await?;
-    let wal_level = settings.get("wal_level").map_or("unknown", |(now, _)| now.as_str());
-    let login = super::access::read_login(session).await?;
-    Ok(way_of(wal_level, &login.name, login.is_superuser || login.may_replicate, &room(session).await?))
+/// What a follower of the log needs, as the bus asks for it.
+struct Means {
+    wal_level: String,
+    may_replicate: bool,
+    /// Where there is a store.
+    has_publication: Option<bool>,
+    login: String,
 }
 
-fn way_of(wal_level: &str, login: &str, may_replicate: bool, room: &Room) -> Bus {
-    let why = if wal_level != "logical" {
-        format!("wal_level is {wal_level} and not logical")
-    } else if !may_replicate {
-        format!("the role {login} may not replicate: ALTER ROLE {login} REPLICATION")
+async fn means(session: &Session, schema: &str) -> Result<Means> {
+    let there = session.query_one(sql!("find_relation"), &[&format!("{schema}.commits")]).await?;
+    let has_store = there.try_get::<_, Option<String>>(0)?.is_some();
+    let row = session.query_one(sql!("look_for_bus"), &[&format!("{schema}_bus"), &schema]).await?;
+    let has_publication: bool = row.try_get(2)?;
+    Ok(Means {
+        wal_level: row.try_get(0)?,
+        may_replicate: row.try_get(1)?,
+        has_publication: has_store.then_some(has_publication),
+        login: row.try_get(3)?,
+    })
+}
+
+/// Finds which way events would come to a server that logs in like this session.
+pub(super) async fn find(session: &Session, schema: &str) -> Result<Bus> {
+    Ok(way_of(&means(session, schema).await?, &room(session).await?))
+}
+
+fn way_of(means: &Means, room: &Room) -> Bus {
+    let why = if means.wal_level != "logical" {
+        format!("wal_level is {} and not logical", means.wal_level)
+    } else if !means.may_replicate {
+        format!("the role {} may not replicate", means.login)
+    } else if means.has_publication == Some(false) {
+        "there is no publication of the commits: let the owner run `pacioli init`".to_owned()
     } else if room.slots >= room.slots_max {
         format!("all {} replication slots are taken", room.slots_max)
     } else if room.senders >= room.senders_max {
@@ -84,18 +104,18 @@ fn way_of(wal_level: &str, login: &str, may_replicate: bool, room: &Room) -> Bus
     Bus::Polling { why }
 }
 
-pub(super) async fn way(session: &Session, report: &mut Report) -> Result<()> {
-    let login = super::access::read_login(session).await?;
-    if login.is_superuser || login.may_replicate {
-        report.ok("replicate", format!("{} may replicate", login.name));
+pub(super) async fn way(session: &Session, schema: &str, report: &mut Report) -> Result<()> {
+    let means = means(session, schema).await?;
+    if means.may_replicate {
+        report.ok("replicate", format!("{} may replicate", means.login));
     } else {
         report.warning(
             "replicate",
-            format!("{} may not replicate, and the right is not inherited from another role", login.name),
-            format!("ALTER ROLE {} REPLICATION, as a superuser", login.name),
+            format!("{} may not replicate, and the right is not inherited from another role", means.login),
+            format!("ALTER ROLE \"{}\" REPLICATION, as a superuser", means.login),
         );
     }
-    match find(session).await? {
+    match way_of(&means, &room(session).await?) {
         Bus::Polling { why } => report.warning(
             "bus",
             format!("events of other writers are polled for: {why}"),
@@ -112,15 +132,20 @@ mod tests {
 
     #[test]
     fn the_way_of_events_is_a_slot_or_says_why_not() {
-        let room = |slots, senders| Room { slots_max: 2, slots, senders_max: 3, senders };
-        let why = |bus| match bus {
-            Bus::Polling { why } => why,
-            other => other.word().to_owned(),
+        let way = |wal_level: &str, may_replicate, has_publication, slots, senders| {
+            let means =
+                Means { wal_level: wal_level.to_owned(), may_replicate, has_publication, login: "app".to_owned() };
+            match way_of(&means, &Room { slots_max: 2, slots, senders_max: 3, senders }) {
+                Bus::Polling { why } => why,
+                other => other.word().to_owned(),
+            }
         };
-        assert_eq!(why(way_of("logical", "app", true, &room(1, 2))), "slot");
-        assert!(why(way_of("replica", "app", true, &room(0, 0))).contains("wal_level is replica"));
-        assert!(why(way_of("logical", "app", false, &room(0, 0))).contains("ALTER ROLE app REPLICATION"));
-        assert!(why(way_of("logical", "app", true, &room(2, 0))).contains("all 2 replication slots"));
-        assert!(why(way_of("logical", "app", true, &room(0, 3))).contains("all 3 senders"));
+        assert_eq!(way("logical", true, Some(true), 1, 2), "slot");
+        assert_eq!(way("logical", true, None, 1, 2), "slot", "a store that is made has one");
+        assert!(way("replica", true, Some(true), 0, 0).contains("wal_level is replica"));
+        assert!(way("logical", false, Some(true), 0, 0).contains("app may not replicate"));
+        assert!(way("logical", true, Some(false), 0, 0).contains("no publication"));
+        assert!(way("logical", true, Some(true), 2, 0).contains("all 2 replication slots"));
+        assert!(way("logical", true, Some(true), 0, 3).contains("all 3 senders"));
     }
 }

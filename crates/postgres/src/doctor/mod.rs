@@ -113,7 +113,7 @@ pub async fn examine_with(location: &Location, thresholds: &Thresholds) -> Vec<F
     report.blind_unless("connections", seen);
     let seen = bus::slots(session, thresholds, &mut report).await;
     report.blind_unless("slots", seen);
-    let seen = bus::way(session, &mut report).await;
+    let seen = bus::way(session, location.schema(), &mut report).await;
     report.blind_unless("bus", seen);
     let seen = access::login(session, &mut report).await;
     report.blind_unless("login", seen);
@@ -155,7 +155,7 @@ async fn store(session: &Session, schema: &str, thresholds: &Thresholds, report:
 /// # Errors
 /// The database cannot be reached.
 pub async fn bus(location: &Location) -> std::result::Result<Bus, StoreError> {
-    let work = async { bus::find(&connect(location).await?).await };
+    let work = async { bus::find(&connect(location).await?, location.schema()).await };
     work.await.map_err(Error::into_store_error)
 }
 
