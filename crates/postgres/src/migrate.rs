@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::roles;
 
 /// Positions of one chunk where nobody says otherwise.
 pub const CHUNK_EVENTS_DEFAULT: u64 = 1 << 20;
@@ -31,7 +32,8 @@ const DEFINITIONS: &[&str] = &[
 ];
 
 /// The tables that are only ever inserted into.
-const GUARDED: &[&str] = &["epochs", "commits", "events", "event_tags", "stream_chunks", "event_ids", "append_keys"];
+pub(crate) const GUARDED: &[&str] =
+    &["epochs", "commits", "events", "event_tags", "stream_chunks", "event_ids", "append_keys"];
 
 /// What a new store is made with.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +60,11 @@ pub async fn init(location: &Location, partitions: Option<u16>) -> std::result::
     let partitions = partitions.or(location.partitions());
     let new = NewStore { partitions: partitions.unwrap_or(1), ..NewStore::default() };
     let work = async {
-        let made = migrate(&session, location.schema(), new).await?;
+        let mut made = migrate(&session, location.schema(), new).await?;
         check_partitions(&session, location.schema(), partitions).await?;
+        if made.is_empty() {
+            made.extend(roles::complete(&session, location.schema()).await?);
+        }
         Ok(made)
     };
     work.await.map_err(Error::into_store_error)
@@ -99,6 +104,9 @@ pub fn script(location: &Location, new: NewStore) -> String {
     for sql in finishing(schema) {
         add(&sql);
     }
+    for sql in roles::STATEMENTS {
+        add(sql);
+    }
     add(&format!("INSERT INTO {schema}.migrations (version, name) VALUES {}", applied()));
     add(&format!("UPDATE {schema}.migrations SET definitions = '{}'", definitions_hash()));
     script.push_str("COMMIT;\n");
@@ -114,6 +122,8 @@ fn applied() -> String {
 fn finishing(schema: &str) -> Vec<String> {
     let mut statements: Vec<String> =
         GUARDED.iter().map(|table| format!("SELECT {schema}.guard('{schema}.{table}')")).collect();
+    // Its rows change when an epoch begins, but never which partition they stand for.
+    statements.push(format!("SELECT {schema}.guard('{schema}.heads', 'UPDATE OF part OR DELETE OR TRUNCATE')"));
     statements.push(format!("SELECT {schema}.make_chunks(0, {CHUNKS_AHEAD})"));
     statements.push(format!("SELECT {schema}.turn_periods()"));
     statements.push(format!("SELECT {schema}.meet_database()"));
@@ -129,7 +139,7 @@ fn fill(sql: &str, schema: &str, new: NewStore) -> String {
 
 fn definitions_hash() -> String {
     let mut hash = Sha256::new();
-    DEFINITIONS.iter().for_each(|sql| hash.update(sql.as_bytes()));
+    DEFINITIONS.iter().chain(&roles::STATEMENTS).for_each(|sql| hash.update(sql.as_bytes()));
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -188,7 +198,7 @@ pub(crate) async fn check_existing(session: &Session, schema: &str) -> Result<()
 }
 
 /// Whether every migration was applied and the definitions are of this build. A newer store is refused.
-async fn is_current(session: &Session, schema: &str) -> Result<bool> {
+pub(crate) async fn is_current(session: &Session, schema: &str) -> Result<bool> {
     if !is_there(session, schema).await? {
         return Ok(false);
     }
@@ -241,7 +251,9 @@ async fn make_in_transaction(session: &Session, schema: &str, new: NewStore, sai
     for statement in finishing(schema) {
         session.batch_execute(&statement).await?;
     }
+    let roles = roles::establish(session, schema).await?;
     session.execute(sql!("write_definitions"), &[&definitions_hash()]).await?;
     said.push("made the functions and views of this version".to_owned());
+    said.push(roles);
     Ok(())
 }

@@ -262,7 +262,8 @@ impl managed::Manager for Readers {
     type Error = Error;
 
     async fn create(&self) -> Result<Session> {
-        self.shared.connect(Purpose::Read).await
+        // To connect takes a large future, which every read would carry along.
+        Box::pin(self.shared.connect(Purpose::Read)).await
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Error> {

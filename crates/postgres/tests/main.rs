@@ -1,5 +1,9 @@
 //! Each file is a guarantee.
 
 mod benches;
+mod bus;
 mod conformance;
+mod doctor;
+mod indexes;
+mod roles;
 mod support;

@@ -178,7 +178,7 @@ async fn look_for_bus(shared: &Shared) -> std::result::Result<(usize, Identity, 
     let passing = |error: Error| Lost::Passing(error.to_string());
     let schema = shared.connector.location().schema();
     let publication = format!("{schema}_bus");
-    let session = shared.connect(Purpose::Maintain).await.map_err(passing)?;
+    let session = Box::pin(shared.connect(Purpose::Maintain)).await.map_err(passing)?;
     let look = async || session.query_one(sql!("look_for_bus"), &[&publication, &schema]).await;
     let mut found = look().await.map_err(|error| passing(error.into()))?;
     let wal_level: String = found.get(0);

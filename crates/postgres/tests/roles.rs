@@ -1,0 +1,347 @@
+//! Who may do what with a store: a table of role, object and verb, checked by doing it.
+
+use pacioli_core::lease::LeaseOutcome;
+use pacioli_core::store::{EventStore, Filter, PayloadChoice, ReadLog};
+use pacioli_core::{Append, AppendOutcome, EventId, EventType, ExpectedVersion, NewEvent, StreamName};
+use pacioli_pgtest::{Cluster, ClusterOptions, shared};
+use pacioli_postgres::{PostgresOptions, maintenance, migrate};
+use std::time::Duration;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+use crate::support::{location, open, options};
+
+/// Who is refused by rights, and who has all rights and is stopped by the triggers alone.
+const ROLES: [&str; 5] = ["owner", "appender", "reader", "projector", "replicator"];
+
+/// What each role may do with each object: s(elect), i(nsert), u(pdate), d(elete), t(runcate). The owner has every right;
+/// what the triggers stop is in capital letters. `-` is nothing.
+const TABLES: &[(&str, [&str; 5])] = &[
+    // object              owner    appender reader projector replicator
+    ("log", ["sUD", "s", "s", "s", "-"]),
+    ("events", ["siUDT", "si", "s", "s", "-"]),
+    ("event_tags", ["siUDT", "si", "s", "s", "-"]),
+    ("event_ids", ["siUDT", "si", "-", "-", "-"]),
+    ("append_keys", ["siUDT", "si", "-", "-", "-"]),
+    ("stream_chunks", ["siUDT", "si", "s", "s", "-"]),
+    ("commits", ["siUDT", "si", "s", "s", "s"]),
+    ("epochs", ["siUDT", "s", "s", "s", "-"]),
+    ("events_c000000", ["siUDT", "-", "-", "-", "-"]),
+    ("events_c000003", ["siUDT", "-", "-", "-", "-"]),
+    ("event_tags_c000000", ["siUDT", "-", "-", "-", "-"]),
+    ("event_ids_p1", ["siUDT", "-", "-", "-", "-"]),
+    ("append_keys_p1", ["siUDT", "-", "-", "-", "-"]),
+    ("heads", ["siUDT", "s", "s", "s", "-"]),
+    ("streams", ["siudt", "si", "s", "s", "-"]),
+    ("chunks", ["siudt", "s", "s", "s", "-"]),
+    ("store", ["siudt", "s", "s", "s", "-"]),
+    ("migrations", ["siudt", "s", "s", "s", "-"]),
+    ("indexes", ["siudt", "s", "s", "s", "-"]),
+    ("periods", ["siudt", "s", "-", "-", "-"]),
+    ("checkpoints", ["siudt", "siu", "-", "siu", "-"]),
+    ("leases", ["siudt", "siu", "-", "-", "-"]),
+    ("snapshots", ["siudt", "siud", "-", "-", "-"]),
+];
+
+/// Columns that may be updated where the table may not.
+const COLUMNS: &[(&str, &str, [bool; 5])] = &[
+    //                        owner  appender reader projector replicator
+    ("heads", "part", [true, true, false, false, false]),
+    ("heads", "epoch", [true, false, false, false, false]),
+    ("streams", "version", [true, true, false, false, false]),
+    ("streams", "stream", [true, false, false, false, false]),
+    ("streams", "first_pos", [true, false, false, false, false]),
+];
+
+/// Who may call what.
+const FUNCTIONS: &[(&str, &str, [bool; 5])] = &[
+    // function       a call of it                       owner  appender reader projector replicator
+    ("make_chunks", "SELECT * FROM make_chunks(0, 4)", [true, true, false, false, false]),
+    ("turn_periods", "SELECT * FROM turn_periods()", [true, true, false, false, false]),
+    ("meet_database", "SELECT meet_database()", [true, true, false, false, false]),
+    ("partition_of", "SELECT partition_of('a-1', 4)", [true, true, true, true, false]),
+    ("guard", "SELECT guard('events'::regclass)", [true, false, false, false, false]),
+];
+
+const VERBS: [(char, &str); 5] =
+    [('s', "SELECT"), ('i', "INSERT"), ('u', "UPDATE"), ('d', "DELETE"), ('t', "TRUNCATE")];
+
+/// A statement that does the verb, if it may, and reaches no row.
+fn statement(verb: char, table: &str) -> String {
+    match verb {
+        's' => format!("SELECT * FROM {table} LIMIT 0"),
+
+        'i' => format!("INSERT INTO {table} SELECT * FROM {table} WHERE false"),
+        'u' => format!("UPDATE {table} SET {} WHERE false", same_column(table)),
+        'd' => format!("DELETE FROM {table} WHERE false"),
+        _ => format!("TRUNCATE {table}"),
+    }
+}
+
+/// An assignment that changes nothing, of a column that no narrower right is given for.
+fn same_column(table: &str) -> &'static str {
+    match table {
+        _ if table.starts_with("event_ids") => "id = id",
+        _ if table.starts_with("append_keys") => "key = key",
+        _ if table.starts_with("event") => "position = position",
+        "stream_chunks" => "chunk = chunk",
+        "commits" => "first_pos = first_pos",
+        "epochs" => "began_at = began_at",
+        "heads" => "part = part, epoch = epoch",
+        "streams" | "snapshots" => "stream = stream",
+        "chunks" => "chunk = chunk",
+        "store" => "remember = remember",
+        "migrations" | "indexes" => "name = name",
+        "periods" => "period = period",
+        "log" => "position = position",
+        _ => "name = name",
+    }
+}
+
+async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    client.batch_execute("SET search_path = pacioli").await.expect("a path");
+    client
+}
+
+/// Does a statement as a role in a transaction that is rolled back; says how it was refused.
+async fn refused(client: &tokio_postgres::Client, role: &str, statement: &str) -> Option<String> {
+    let set = if role.is_empty() { String::new() } else { format!("SET LOCAL ROLE pacioli_{role}; ") };
+    let done = client.batch_execute(&format!("BEGIN; {set}{statement}")).await;
+    client.batch_execute("ROLLBACK").await.expect("a rollback");
+    done.err().map(|error| {
+        let error = error.as_db_error().expect("an answer").clone();
+        assert_eq!(error.code().code(), "42501", "{role}: {statement}: {error}");
+        error.message().to_owned()
+    })
+}
+
+fn event(number: u128) -> NewEvent {
+    NewEvent::json(EventId(Uuid::from_u128(number)), EventType::new("Happened").expect("a name"), &b"{\"n\":1}"[..])
+}
+
+async fn append(store: &dyn EventStore, stream: &str, number: u128) -> AppendOutcome {
+    let append = Append::to(StreamName::new(stream).expect("a name"), ExpectedVersion::Any, vec![event(number)]);
+    store.append(append).await.expect("an answer")
+}
+
+/// The same database for a login that may do what the roles say.
+fn login(cluster: &Cluster, url: &str, name: &str, roles: &str) -> String {
+    cluster.sql("postgres", &format!("CREATE ROLE {name} LOGIN {roles}")).expect("a login");
+    url.replacen("postgres@", &format!("{name}@"), 1)
+}
+
+#[tokio::test]
+async fn each_role_may_do_what_the_table_says_and_nothing_else() {
+    let url = pacioli_pgtest::database_url("roles_matrix");
+    let store = open(&url, PostgresOptions { chunk_events: 2, ..options() }).await.expect("a store");
+    for number in 1..=4 {
+        append(&store, "account-1", number).await;
+    }
+    drop(store);
+    let client = connect(&url).await;
+    let mut wrong = Vec::new();
+    for (table, rights) in TABLES {
+        for (role, may) in ROLES.iter().zip(rights) {
+            for (letter, verb) in VERBS {
+                // A view with computed columns cannot be inserted into or truncated by anybody.
+                if *table == "log" && matches!(letter, 'i' | 't') {
+                    continue;
+                }
+                let statement = statement(letter, table);
+                let expected = if may.contains(letter) {
+                    "done"
+                } else if may.contains(letter.to_ascii_uppercase()) {
+                    "append-only"
+                } else {
+                    "permission denied"
+                };
+                let did = refused(&client, role, &statement).await.unwrap_or_else(|| "done".to_owned());
+                if !did.contains(expected) {
+                    wrong.push(format!("{role} {verb} {table}: {did}, not {expected}"));
+                }
+            }
+        }
+    }
+    for (table, column, may) in COLUMNS {
+        for (role, may) in ROLES.iter().zip(may) {
+            let row = client
+                .query_one(
+                    "SELECT has_column_privilege($1, $2, $3, 'UPDATE')",
+                    &[&format!("pacioli_{role}"), table, column],
+                )
+                .await
+                .expect("an answer");
+            if row.get::<_, bool>(0) != *may {
+                wrong.push(format!("{role} UPDATE {table}.{column}: {}", !may));
+            }
+        }
+    }
+    for (function, call, may) in FUNCTIONS {
+        for (role, may) in ROLES.iter().zip(may) {
+            let did = refused(&client, role, call).await;
+            if did.is_none() != *may {
+                wrong.push(format!("{role} EXECUTE {function}: {did:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_nothing_is_missing(&client).await;
+}
+
+/// The tables above name everything there is: what is new must be decided about.
+async fn assert_nothing_is_missing(client: &tokio_postgres::Client) {
+    let rows = client
+        .query(
+            "SELECT relname::text FROM pg_class WHERE relnamespace = 'pacioli'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') \
+             AND relname !~ '_[cp][0-9]+$'",
+            &[],
+        )
+        .await
+        .expect("names");
+    for row in rows {
+        let name: String = row.get(0);
+        let granted = client
+            .query_one(
+                "SELECT count(*) FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee \
+                 WHERE c.oid = ('pacioli.' || $1)::regclass AND r.rolname <> 'pacioli_owner'",
+                &[&name],
+            )
+            .await
+            .expect("a count");
+        let is_known = TABLES.iter().any(|(table, _)| *table == name);
+        assert!(is_known || granted.get::<_, i64>(0) == 0, "{name} is in no row of the table above and has grants");
+    }
+}
+
+#[tokio::test]
+async fn nobody_changes_the_log_not_even_a_superuser_or_a_replica() {
+    let url = pacioli_pgtest::database_url("roles_append_only");
+    let store = open(&url, PostgresOptions { chunk_events: 2, ..options() }).await.expect("a store");
+    for number in 1..=5 {
+        append(&store, "account-1", number).await;
+    }
+    drop(store);
+    let client = connect(&url).await;
+    let tables = [
+        "events",
+        "events_c000000",
+        "events_c000002",
+        "event_tags",
+        "event_tags_c000001",
+        "event_ids",
+        "event_ids_p1",
+        "append_keys",
+        "append_keys_p1",
+        "stream_chunks",
+        "commits",
+        "epochs",
+    ];
+    for replica in ["", "SET LOCAL session_replication_role = replica; "] {
+        for table in tables {
+            for verb in ['u', 'd', 't'] {
+                let statement = format!("{replica}{}", statement(verb, table));
+                let did = refused(&client, "", &statement).await.unwrap_or_default();
+                assert!(did.contains("append-only"), "{statement}: {did:?}");
+            }
+        }
+        for statement in ["UPDATE heads SET part = 7", "DELETE FROM heads", "TRUNCATE heads"] {
+            let did = refused(&client, "", &format!("{replica}{statement}")).await.unwrap_or_default();
+            assert!(did.contains("append-only"), "{statement}: {did:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_runs_as_a_member_of_appender() {
+    let cluster = shared();
+    let url = pacioli_pgtest::database_url("roles_server");
+    migrate::init(&location(&url), None).await.expect("a store");
+    cluster.sql("postgres", &format!("ALTER DATABASE {} OWNER TO postgres", location(&url).database())).expect("done");
+    let url = login(cluster, &url, "roles_server_login", "IN ROLE pacioli_appender");
+
+    let store = open(&url, options()).await.expect("the server's role opens the store");
+    assert!(store.made().is_empty(), "nothing was left to make: {:?}", store.made());
+    assert!(matches!(append(&store, "account-1", 1).await, AppendOutcome::Appended(_)));
+    assert!(matches!(append(&store, "account-1", 1).await, AppendOutcome::Appended(again) if again.duplicate));
+    let page = store
+        .read_log(ReadLog { after: None, filter: Filter::default(), limit: 10, payload: PayloadChoice::All })
+        .await
+        .expect("a page");
+    assert_eq!(page.events.len(), 1);
+    let lease = match store.acquire_lease("projection", "me", Duration::from_secs(5)).await.expect("an answer") {
+        LeaseOutcome::Held(lease) => lease,
+        LeaseOutcome::Taken(lease) => panic!("taken: {lease:?}"),
+    };
+    assert!(store.release_lease(&lease).await.expect("an answer"));
+    drop(store);
+
+    let client = connect(&url).await;
+    let made = client.query("SELECT make_chunks(0, 6)", &[]).await.expect("chunks are made by the function");
+    assert!(!made.is_empty());
+    let owner = client
+        .query_one(
+            "SELECT tableowner::text FROM pg_tables WHERE schemaname = 'pacioli' AND tablename = 'events_c000006'",
+            &[],
+        )
+        .await
+        .expect("the chunk");
+    assert_eq!(owner.get::<_, String>(0), "pacioli_owner");
+    assert!(client.batch_execute("CREATE TABLE mine (x int)").await.is_err(), "it may make nothing of its own here");
+    maintenance::maintain(&location(&url)).await.expect("upkeep goes as far as the role may");
+}
+
+#[tokio::test]
+async fn a_role_that_may_create_roles_makes_them_and_may_migrate_again() {
+    let cluster = Cluster::start(ClusterOptions::default()).expect("a cluster");
+    cluster.sql("postgres", "CREATE ROLE maker LOGIN CREATEROLE").expect("a maker");
+    cluster.sql("postgres", "CREATE DATABASE shop").expect("a database");
+    cluster.sql("postgres", "GRANT CREATE ON DATABASE shop TO maker").expect("rights");
+    let url = cluster.url("shop").replacen("postgres@", "maker@", 1);
+    let said = migrate::init(&location(&url), None).await.expect("a store").join("\n");
+    assert!(said.contains("pacioli_owner owns the store"), "{said}");
+    cluster.sql("shop", "UPDATE pacioli.migrations SET definitions = 'older'").expect("an older build");
+    let said = migrate::init(&location(&url), None).await.expect("made anew").join("\n");
+    assert!(said.contains("made the functions"), "{said}");
+    let others = cluster
+        .sql_value("shop", "SELECT count(*) FROM pg_class WHERE relnamespace = 'pacioli'::regnamespace AND relowner <> 'pacioli_owner'::regrole")
+        .expect("a count");
+    assert_eq!(others, "0");
+    assert!(migrate::init(&location(&url), None).await.expect("nothing to do").is_empty());
+}
+
+#[tokio::test]
+async fn who_may_not_create_roles_owns_the_store_until_somebody_else_completes_it() {
+    let cluster = Cluster::start(ClusterOptions::default()).expect("a cluster");
+    cluster.sql("postgres", "CREATE ROLE plain LOGIN; CREATE ROLE stranger LOGIN").expect("logins");
+    cluster.sql("postgres", "CREATE DATABASE shop OWNER plain").expect("a database");
+    let url = cluster.url("shop").replacen("postgres@", "plain@", 1);
+    let said = migrate::init(&location(&url), None).await.expect("a store").join("\n");
+    assert!(said.contains("made no roles: plain may not create them"), "{said}");
+    let store = open(&url, options()).await.expect("it opens");
+    assert!(matches!(append(&store, "account-1", 1).await, AppendOutcome::Appended(_)));
+    drop(store);
+    let theirs =
+        cluster.sql("shop", "SELECT has_function_privilege('stranger', 'pacioli.make_chunks(bigint,int)', 'EXECUTE')");
+    assert_eq!(theirs.expect("an answer"), [[Some("f".to_owned())]]);
+
+    let said = migrate::init(&location(&cluster.url("shop")), None).await.expect("completed").join("\n");
+    assert!(said.contains("pacioli_owner owns the store"), "{said}");
+    assert!(migrate::init(&location(&cluster.url("shop")), None).await.expect("done").is_empty());
+}
+
+#[tokio::test]
+async fn stores_of_one_name_in_many_databases_are_made_at_the_same_time() {
+    let cluster = Cluster::start(ClusterOptions::default()).expect("a cluster");
+    let urls: Vec<String> =
+        (0..6).map(|_| cluster.url(&cluster.create_database("race").expect("a database"))).collect();
+    let made = futures::future::join_all(urls.iter().map(|url| {
+        let location = location(url);
+        async move { migrate::init(&location, None).await }
+    }))
+    .await;
+    for said in made {
+        assert!(said.expect("a store").join("\n").contains("pacioli_owner owns the store"));
+    }
+}
