@@ -1,13 +1,14 @@
 //! The append workload: a closed loop of writers, each with a fixed number of appends in flight.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use pacioli_core::{Append, AppendError, AppendOutcome, EventStore, ExpectedVersion};
+use pacioli_core::{Append, AppendError, AppendOutcome, EventStore, ExpectedVersion, NewEvent};
 
+use crate::pace::{self, Watch};
 use crate::random::Events;
 use crate::report::{Latencies, Measured, Parameters, Stall};
 use crate::{BenchError, Connections};
@@ -57,11 +58,14 @@ impl Run {
     }
 }
 
-/// Appends for the time that the parameters ask for, after a warm-up.
+/// Appends for the time that the parameters ask for, after a warm-up: at their rate, or as fast as it goes where that is 0.
 ///
 /// # Errors
 /// [`BenchError`] where a parameter makes no sense or an append is not taken.
 pub async fn append(connections: &Connections, parameters: &Parameters) -> Result<Measured, BenchError> {
+    if parameters.rate > 0 {
+        return steady(connections, parameters).await;
+    }
     let began = Instant::now();
     let measure_from = began + Duration::from_secs_f64(parameters.warm_up_seconds);
     let until = measure_from + Duration::from_secs_f64(parameters.seconds);
@@ -69,6 +73,38 @@ pub async fn append(connections: &Connections, parameters: &Parameters) -> Resul
     let mut measured = drive(connections, parameters, &run).await?;
     measured.elapsed = until - measure_from;
     Ok(measured)
+}
+
+/// What a steady run measures: appends that were sent in the measured time.
+struct Steady {
+    measure_from: Instant,
+    stall: Stall,
+    measured: Mutex<(u64, Latencies)>,
+}
+
+impl Watch for Steady {
+    fn sent(&self, _events: &[NewEvent], _now: Instant) {}
+
+    fn answered(&self, sent: Instant, events: usize) {
+        if sent < self.measure_from {
+            return;
+        }
+        let now = Instant::now();
+        self.stall.answered(now);
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.0 += events as u64;
+        measured.1.record(now - sent);
+    }
+}
+
+async fn steady(connections: &Connections, parameters: &Parameters) -> Result<Measured, BenchError> {
+    let measure_from = Instant::now() + Duration::from_secs_f64(parameters.warm_up_seconds);
+    let steady = Arc::new(Steady { measure_from, stall: Stall::default(), measured: Mutex::default() });
+    let total = (parameters.rate as f64 * (parameters.warm_up_seconds + parameters.seconds)).round() as u64;
+    pace::append(connections, parameters, total, Arc::clone(&steady) as Arc<dyn Watch>).await?;
+    let (events, latencies) = std::mem::take(&mut *steady.measured.lock().unwrap_or_else(PoisonError::into_inner));
+    let (elapsed, longest_stall_ms) = (measure_from.elapsed(), steady.stall.take_millis());
+    Ok(Measured { events, elapsed, latencies, longest_stall_ms, overloaded: 0 })
 }
 
 /// Appends `events` events as fast as the parameters' writers can.
@@ -158,7 +194,7 @@ async fn one(
     store: &dyn EventStore,
     run: &Run,
     stream: pacioli_core::StreamName,
-    events: Vec<pacioli_core::NewEvent>,
+    events: Vec<NewEvent>,
 ) -> Result<(Instant, usize), BenchError> {
     let sent = Instant::now();
     let count = events.len();
@@ -211,6 +247,17 @@ pub(crate) mod tests {
         let timed = append(&store, &parameters()).await.unwrap();
         assert!(timed.events > 0);
         assert!(timed.latencies.millis_at(0.99) >= timed.latencies.millis_at(0.5));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_steady_run_sends_what_is_due_and_leaves_the_warm_up_out() {
+        let store = memory();
+        let parameters = Parameters { rate: 1_000, seconds: 0.3, warm_up_seconds: 0.1, batch: 1, ..parameters() };
+        let measured = append(&store, &parameters).await.unwrap();
+        assert_eq!(store[0].head().await.unwrap().to_string(), "0:400");
+        assert!((200..=400).contains(&measured.events), "{}", measured.events);
+        assert_eq!(measured.latencies.len(), measured.events);
+        assert!(measured.elapsed >= Duration::from_millis(250), "{:?}", measured.elapsed);
     }
 
     #[tokio::test]

@@ -24,14 +24,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts this binary with `arguments` and waits until a line of its standard error names a URL.
+    /// Starts this binary with `arguments` and these variables, and waits until a line of its standard error names a URL.
     ///
     /// # Errors
     /// [`BenchError`] where it does not start, ends early, or says nothing for two minutes.
-    pub async fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Process, BenchError> {
+    pub async fn start<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Result<Process, BenchError> {
         let binary = std::env::current_exe().map_err(BenchError::io("could not find this program's own file"))?;
         let mut child = Command::new(binary)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

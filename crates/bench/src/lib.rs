@@ -11,6 +11,7 @@ pub mod child;
 pub mod floor;
 pub mod grow;
 pub mod machine;
+mod pace;
 pub mod random;
 pub mod read;
 pub mod report;

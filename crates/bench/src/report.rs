@@ -128,6 +128,10 @@ pub struct Parameters {
     pub warm_up_seconds: f64,
     /// Events a second asked for; 0 is as fast as it goes.
     pub rate: u64,
+    /// Clients that ran transactions of their own beside the run.
+    pub user_transactions: usize,
+    /// Whether another process or handle appended than the one that the subscriber is on.
+    pub from_other: bool,
     /// Events to read or to grow to; 0 where time decides.
     pub events: u64,
     /// Seed of the streams, ids and payloads.
@@ -155,6 +159,16 @@ pub struct Report {
     pub floor_p99_ms: Option<f64>,
     /// `events_per_second` divided by `floor_events_per_second`.
     pub ratio_to_floor: Option<f64>,
+    /// The same run against raw COPY of the same rows; null where the store is on no PostgreSQL or it was left out.
+    pub copy_events_per_second: Option<f64>,
+    /// Raw COPY's p99.
+    pub copy_p99_ms: Option<f64>,
+    /// `events_per_second` divided by `copy_events_per_second`.
+    pub ratio_to_copy: Option<f64>,
+    /// Transactions a second of the clients beside the run; null where there were none.
+    pub user_transactions_per_second: Option<f64>,
+    /// Their p99, from BEGIN to the answer to COMMIT.
+    pub user_transaction_p99_ms: Option<f64>,
     /// Events counted.
     pub events: u64,
     /// How often the store asked to come back later.
@@ -183,11 +197,37 @@ impl Report {
             floor_events_per_second: floor_rate.map(|rate| round(rate, 1)),
             floor_p99_ms: floor.map(|floor| floor.latencies.millis_at(0.99)),
             ratio_to_floor: floor_rate.map(|rate| round(measured.events_per_second() / rate, 3)),
+            copy_events_per_second: None,
+            copy_p99_ms: None,
+            ratio_to_copy: None,
+            user_transactions_per_second: None,
+            user_transaction_p99_ms: None,
             events: measured.events,
             overloaded: measured.overloaded,
             parameters,
             machine,
         }
+    }
+}
+
+impl Report {
+    /// Adds the same run against raw COPY.
+    #[must_use]
+    pub fn with_copy(mut self, copy: &Measured) -> Report {
+        let rate = copy.events_per_second();
+        self.copy_events_per_second = Some(round(rate, 1));
+        self.copy_p99_ms = Some(copy.latencies.millis_at(0.99));
+        self.ratio_to_copy = (rate > 0.0).then(|| round(self.events_per_second / rate, 3));
+        self
+    }
+
+    /// Adds what clients did beside the run, in transactions of their own: one latency each.
+    #[must_use]
+    pub fn with_user_transactions(mut self, latencies: &Latencies, elapsed: Duration) -> Report {
+        let seconds = elapsed.as_secs_f64().max(1e-9);
+        self.user_transactions_per_second = Some(round(latencies.len() as f64 / seconds, 1));
+        self.user_transaction_p99_ms = Some(latencies.millis_at(0.99));
+        self
     }
 }
 
@@ -209,7 +249,9 @@ mod tests {
         assert_eq!(report.floor_events_per_second, Some(200.0));
         assert_eq!(report.ratio_to_floor, Some(0.75));
         let report = Report::new(&run(300), None, Parameters::default(), Machine::default());
-        assert_eq!(report.ratio_to_floor, None);
+        assert_eq!((report.ratio_to_floor, report.ratio_to_copy), (None, None));
+        let report = report.with_copy(&run(600));
+        assert_eq!((report.copy_events_per_second, report.ratio_to_copy), (Some(300.0), Some(0.5)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct StoreArgs {
 }
 
 /// Which store a command works on that needs the store itself and no server.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreUrl {
     /// The store: postgres://USER@HOST/DATABASE?schema=S, or sqlite:DIR [env: PACIOLI_STORE]
@@ -88,6 +88,11 @@ impl StoreArgs {
     pub(crate) fn place(&self) -> Result<Place, Failure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         place(self.server.clone(), self.store.clone(), variable("PACIOLI_SERVER"), variable("PACIOLI_STORE"))
+    }
+
+    /// The store that the option names, whatever the environment says.
+    pub(crate) fn store_option(&self) -> Option<&str> {
+        self.store.as_deref()
     }
 
     /// Whether an option or the environment names a store at all.

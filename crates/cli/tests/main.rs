@@ -10,6 +10,7 @@ mod benches;
 mod demo;
 mod imports;
 mod postgres;
+mod postgres_benches;
 mod readme;
 mod reads;
 mod servers;

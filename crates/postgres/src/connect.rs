@@ -147,7 +147,7 @@ impl Connector {
     }
 
     /// The same, content with a standby.
-    pub(crate) fn to_any(mut self) -> Connector {
+    pub(crate) fn or_standby(mut self) -> Connector {
         self.standby_will_do = true;
         self
     }

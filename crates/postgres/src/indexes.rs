@@ -165,8 +165,9 @@ async fn make(
     }
     let chunks = chunks_of(session, name).await?;
     let total = chunks.len();
-    let mut done = chunks.iter().filter(|chunk| chunk.is_valid).count();
-    for chunk in chunks.into_iter().filter(|chunk| !chunk.is_valid) {
+    let missing: Vec<Chunk> = chunks.into_iter().filter(|chunk| !chunk.is_valid).collect();
+    let before = total - missing.len();
+    for (made, chunk) in missing.into_iter().enumerate() {
         if let Err(error) = make_on(session, schema, name, definition, &chunk).await {
             // Broken off: asking again goes on. Refused for what is in the log: new events may not fit either.
             if error.ends_connection() || error.is_passing() {
@@ -175,8 +176,7 @@ async fn make(
             withdraw(session, schema, name).await?;
             return Err(Error::Store(format!("the index `{name}` cannot be made for what is in the log: {error}")));
         }
-        done += 1;
-        progress(Progress { chunk: chunk.number, done, total });
+        progress(Progress { chunk: chunk.number, done: before + made + 1, total });
     }
     Ok(())
 }

@@ -16,8 +16,11 @@ macro_rules! sql {
     };
 }
 
+pub mod baseline;
+pub mod bench;
 mod bus;
 mod connect;
+pub mod doctor;
 mod error;
 mod facts;
 pub mod indexes;

@@ -32,7 +32,8 @@ const DEFINITIONS: &[&str] = &[
 ];
 
 /// The tables that are only ever inserted into.
-const GUARDED: &[&str] = &["epochs", "commits", "events", "event_tags", "stream_chunks", "event_ids", "append_keys"];
+pub(crate) const GUARDED: &[&str] =
+    &["epochs", "commits", "events", "event_tags", "stream_chunks", "event_ids", "append_keys"];
 
 /// What a new store is made with.
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +60,12 @@ pub async fn init(location: &Location, partitions: Option<u16>) -> std::result::
     let partitions = partitions.or(location.partitions());
     let new = NewStore { partitions: partitions.unwrap_or(1), ..NewStore::default() };
     let work = async {
-        let mut said = migrate(&session, location.schema(), new).await?;
+        let mut made = migrate(&session, location.schema(), new).await?;
         check_partitions(&session, location.schema(), partitions).await?;
-        if said.is_empty() {
-            said.extend(roles::complete(&session, location.schema()).await?);
+        if made.is_empty() {
+            made.extend(roles::complete(&session, location.schema()).await?);
         }
-        Ok::<_, Error>(said)
+        Ok(made)
     };
     work.await.map_err(Error::into_store_error)
 }
@@ -197,7 +198,7 @@ pub(crate) async fn check_existing(session: &Session, schema: &str) -> Result<()
 }
 
 /// Whether every migration was applied and the definitions are of this build. A newer store is refused.
-async fn is_current(session: &Session, schema: &str) -> Result<bool> {
+pub(crate) async fn is_current(session: &Session, schema: &str) -> Result<bool> {
     if !is_there(session, schema).await? {
         return Ok(false);
     }

@@ -23,11 +23,11 @@ async fn connect(url: &str) -> Client {
 async fn append(store: &PostgresStore, from: u128, events: u128) {
     let event = |number| {
         let data = format!("{{\"customer\":\"c{number}\"}}");
-        NewEvent::json(EventId(Uuid::from_u128(number)), EventType::new("Ordered").unwrap(), data.into_bytes())
+        NewEvent::json(EventId(Uuid::from_u128(number)), EventType::new("Ordered").expect("a name"), data.into_bytes())
     };
     let events = (from..from + events).map(event).collect();
-    let append = Append::to(StreamName::new("order-1").unwrap(), ExpectedVersion::Any, events);
-    assert!(matches!(store.append(append.into()).await.expect("an answer"), AppendOutcome::Appended(_)));
+    let append = Append::to(StreamName::new("order-1").expect("a name"), ExpectedVersion::Any, events);
+    assert!(matches!(store.append(append).await.expect("an answer"), AppendOutcome::Appended(_)));
 }
 
 /// A store of five full chunks of 50 events, and more ahead.
@@ -97,7 +97,7 @@ async fn an_index_is_made_on_every_chunk_and_used_by_queries_over_the_log() {
 
     let again = indexes::add(&location, "customer", CUSTOMER, |progress| panic!("nothing is left: {progress:?}")).await;
     again.expect("the same again is fine");
-    let other = indexes::add(&location, "customer", "(stream)", drop).await.unwrap_err();
+    let other = indexes::add(&location, "customer", "(stream)", drop).await.expect_err("refused");
     assert!(other.reason.contains("drop it first"), "{other:?}");
 
     assert!(indexes::drop(&location, "customer").await.expect("dropped"));
@@ -139,13 +139,14 @@ async fn what_does_not_fit_is_refused_and_leaves_nothing_behind() {
     let (url, location, store) = full("indexes_refused").await;
     let client = connect(&url).await;
     for definition in ["((data ->> 'customer')", "(nothing)", "(stream); DROP TABLE pacioli.leases", "((now()))", ""] {
-        let refused = indexes::add(&location, "wrong", definition, drop).await.unwrap_err();
+        let refused = indexes::add(&location, "wrong", definition, drop).await.expect_err("refused");
         assert!(refused.reason.contains("is refused"), "{definition}: {refused:?}");
     }
     // Fits an empty table, but not what is in the log.
-    let refused = indexes::add(&location, "number", "(((data::jsonb ->> 'customer')::int))", drop).await.unwrap_err();
+    let refused =
+        indexes::add(&location, "number", "(((data::jsonb ->> 'customer')::int))", drop).await.expect_err("refused");
     assert!(refused.reason.contains("cannot be made for what is in the log"), "{refused:?}");
-    let refused = indexes::add(&location, "Big Name", CUSTOMER, drop).await.unwrap_err();
+    let refused = indexes::add(&location, "Big Name", CUSTOMER, drop).await.expect_err("refused");
     assert!(refused.reason.contains("is no name for an index"), "{refused:?}");
     for name in ["wrong", "number"] {
         assert_eq!(covered(&client, name).await.0, 0, "{name}");
@@ -157,7 +158,7 @@ async fn what_does_not_fit_is_refused_and_leaves_nothing_behind() {
         .batch_execute("SELECT pg_advisory_lock(hashtextextended('pacioli index customer', 0))")
         .await
         .expect("somebody else at work");
-    let refused = indexes::add(&location, "customer", CUSTOMER, drop).await.unwrap_err();
+    let refused = indexes::add(&location, "customer", CUSTOMER, drop).await.expect_err("refused");
     assert!(refused.reason.contains("another session"), "{refused:?}");
 }
 

@@ -1,9 +1,11 @@
 //! Each file is a guarantee.
 
+mod benches;
 mod bus;
 mod conformance;
-mod indexes;
-mod roles;
+mod doctor;
 mod failover;
 mod faults;
+mod indexes;
+mod roles;
 mod support;

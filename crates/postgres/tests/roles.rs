@@ -118,12 +118,12 @@ async fn refused(client: &tokio_postgres::Client, role: &str, statement: &str) -
 }
 
 fn event(number: u128) -> NewEvent {
-    NewEvent::json(EventId(Uuid::from_u128(number)), EventType::new("Happened").unwrap(), &b"{\"n\":1}"[..])
+    NewEvent::json(EventId(Uuid::from_u128(number)), EventType::new("Happened").expect("a name"), &b"{\"n\":1}"[..])
 }
 
 async fn append(store: &dyn EventStore, stream: &str, number: u128) -> AppendOutcome {
-    let append = Append::to(StreamName::new(stream).unwrap(), ExpectedVersion::Any, vec![event(number)]);
-    store.append(append.into()).await.expect("an answer")
+    let append = Append::to(StreamName::new(stream).expect("a name"), ExpectedVersion::Any, vec![event(number)]);
+    store.append(append).await.expect("an answer")
 }
 
 /// The same database for a login that may do what the roles say.

@@ -24,6 +24,10 @@ pub(super) struct GrowBench {
 }
 
 impl GrowBench {
+    pub(super) fn common(&self) -> &Common {
+        &self.common
+    }
+
     pub(super) async fn run(self) -> Result<(), Failure> {
         if self.events == 0 {
             return Err(Failure::usage("--events must be at least 1"));
@@ -32,19 +36,21 @@ impl GrowBench {
         let parameters = Parameters { workload: "grow", events: self.events, ..self.common.parameters(&subject) };
         let form = self.common.output.form();
         let mut steps = Vec::new();
+        let mut disk_parts = Vec::new();
         let mut total = 0;
         while total < self.events {
             // Ten steps at least, so that a short run shows something too.
             let events = STEP_EVENTS.min(self.events.div_ceil(10)).min(self.events - total);
             total += events;
-            let files = || (subject.disk_bytes(), subject.resident_bytes());
-            let step = grow::step(subject.connections(), &parameters, events, total, files).await?;
+            let mut step = grow::step(subject.connections(), &parameters, events, total).await?;
+            (step.disk_bytes, disk_parts) = subject.disk().await?;
+            step.resident_bytes = subject.resident_bytes();
             print_step(&step, form)?;
             steps.push(step);
         }
         let restart_ready = self.restart(&mut subject).await?;
         subject.stop().await?;
-        let grown = grow::grown(&steps, restart_ready, parameters);
+        let grown = grow::Grown { disk_parts, ..grow::grown(&steps, restart_ready, parameters) };
         let mut out = std::io::stdout().lock();
         match form {
             Form::Json => writeln!(out, "{}", json::to_string(&grown))?,
@@ -59,6 +65,10 @@ impl GrowBench {
                     known(grown.resident_bytes.map(human_bytes)),
                     known(grown.restart_ready_seconds.map(|seconds| format!("{seconds:.2}"))),
                 )?;
+                for part in &grown.disk_parts {
+                    let each = part.bytes as f64 / grown.events as f64;
+                    writeln!(out, "{each:>8.1} bytes an event  {:>9}  {}", human_bytes(part.bytes), part.part)?;
+                }
             }
         }
         Ok(out.flush()?)

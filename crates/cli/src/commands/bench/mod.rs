@@ -1,6 +1,8 @@
 //! `pacioli bench`: measures a store, and the floor beside it.
 
+mod applications;
 mod grow;
+mod scratch;
 mod subject;
 
 use std::io::Write;
@@ -15,12 +17,17 @@ use pacioli_bench::{Parameters, Report, append, read, subscribe};
 use crate::failure::Failure;
 use crate::output::{Form, OutputArgs, grouped, say};
 use crate::target::StoreArgs;
+use applications::Applications;
+use scratch::Scratch;
 use subject::Subject;
 
 /// Measure a store: appends, reads, live delivery
 ///
 /// `append` also runs the same load against a floor: the same queue, batches and transport over a store that only
 /// writes the bytes to one file and syncs it. Quote the ratio to the floor: it says what the store costs, on any machine.
+/// On PostgreSQL it runs a third time, over raw COPY of the same rows into a plain table of the same database.
+///
+/// On PostgreSQL every run makes a schema of its own, `bench_` and eight digits, and drops it in the end.
 ///
 /// Without --server, --store, PACIOLI_SERVER and PACIOLI_STORE it starts a server of its own, as --spawn-server does.
 #[derive(Args, Debug)]
@@ -30,6 +37,9 @@ use subject::Subject;
   pacioli bench append --store sqlite: --writers 1 --in-flight 1000
   pacioli bench read --spawn-server --events 1000000
   pacioli bench subscribe --spawn-server --rate 2000
+  pacioli bench append --store postgres://postgres@localhost/shop --in-flight 1000
+  pacioli bench append --spawn-server --store postgres://postgres@localhost/shop --rate 1000 --user-transactions 16
+  pacioli bench subscribe --spawn-server --store postgres://postgres@localhost/shop --rate 1000 --from-other
   pacioli bench grow --spawn-server --events 10000000 --streams 1000000 --batch 100"#)]
 pub(crate) struct Bench {
     #[command(subcommand)]
@@ -72,10 +82,16 @@ struct Common {
     /// Where streams, ids and payloads come from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Start a server of its own in a temporary directory, as a process of its own, and measure that. So it is also
-    /// where neither an option nor the environment names a store: no load goes to a live server unasked
-    #[arg(long, conflicts_with_all = ["server", "store"])]
+    /// Start a server of its own, as a process of its own, and measure that: over a temporary directory, or over the
+    /// database that --store names. So it is also where neither an option nor the environment names a store: no load
+    /// goes to a live server unasked
+    #[arg(long, conflicts_with = "server")]
     spawn_server: bool,
+    /// Keep what was made for the run: temporary directories, and the schema in a database
+    #[arg(long)]
+    keep: bool,
+    #[arg(skip)]
+    scratch: Scratch,
     /// Make temporary directories here; mind that some systems keep theirs in memory, where a sync costs nothing
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
@@ -100,7 +116,17 @@ struct Timing {
 struct AppendBench {
     #[command(flatten)]
     timing: Timing,
-    /// Leave the floor out: the ratio is then null
+    /// Append at so many events a second, shared out over the writers, each append when it is due; by default as fast as
+    /// the answers come. A latency is that of an append
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    rate: u64,
+    /// PostgreSQL: beside the run, so many clients append in transactions of their own, by `append_deferred`
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    user_transactions: usize,
+    /// How long each of these transactions works on something else before it commits
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 50)]
+    user_work_ms: u64,
+    /// Leave the floor and raw COPY out: the ratios are then null
     #[arg(long)]
     no_floor: bool,
     #[command(flatten)]
@@ -135,6 +161,9 @@ struct SubscribeBench {
     /// Events a second
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     rate: u64,
+    /// PostgreSQL: append through another server, or another handle in process, than the one the subscriber is on
+    #[arg(long)]
+    from_other: bool,
     #[command(flatten)]
     timing: Timing,
     #[command(flatten)]
@@ -143,18 +172,31 @@ struct SubscribeBench {
 
 impl Bench {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let scratch = self.workload.common().scratch.clone();
         let measured = async {
             match self.workload {
-                Workload::Append(bench) => bench.run().await,
-                Workload::Read(bench) => bench.run().await,
-                Workload::Subscribe(bench) => bench.run().await,
-                Workload::Grow(bench) => bench.run().await,
+                Workload::Append(bench) => Box::pin(bench.run()).await,
+                Workload::Read(bench) => Box::pin(bench.run()).await,
+                Workload::Subscribe(bench) => Box::pin(bench.run()).await,
+                Workload::Grow(bench) => Box::pin(bench.run()).await,
             }
         };
-        tokio::select! {
-            measured = Box::pin(measured) => measured,
-            // What was started and made for the run goes with it.
+        let measured = tokio::select! {
+            measured = measured => measured,
             () = crate::host::interrupted() => Err(Failure::failed("interrupted")),
+        };
+        // What was started for the run ended with it; what was made for it goes now.
+        measured.and(scratch.clear().await)
+    }
+}
+
+impl Workload {
+    fn common(&self) -> &Common {
+        match self {
+            Workload::Append(bench) => &bench.common,
+            Workload::Read(bench) => &bench.common,
+            Workload::Subscribe(bench) => &bench.common,
+            Workload::Grow(bench) => bench.common(),
         }
     }
 }
@@ -164,19 +206,49 @@ impl AppendBench {
         let Timing { seconds, warm_up } = self.timing;
         let mut subject = Subject::start(&self.common).await?;
         let machine = Machine::look(subject.directory())?;
-        let parameters =
-            Parameters { workload: "append", seconds, warm_up_seconds: warm_up, ..self.common.parameters(&subject) };
-        let measured = append::append(subject.connections(), &parameters).await?;
-        subject.stop().await?;
-        let floor = if self.no_floor {
-            None
-        } else {
-            let mut floor = subject.floor(&self.common).await?;
-            let measured = append::append(floor.connections(), &parameters).await?;
-            floor.stop().await?;
-            Some(measured)
+        let parameters = Parameters {
+            workload: "append",
+            seconds,
+            warm_up_seconds: warm_up,
+            rate: self.rate,
+            user_transactions: self.user_transactions,
+            ..self.common.parameters(&subject)
         };
-        self.common.print(&Report::new(&measured, floor.as_ref(), parameters, machine))
+        let applications = match (subject.location()?, self.user_transactions) {
+            (_, 0) => None,
+            (Some(location), clients) => {
+                Some(Applications::start(&location, clients, Duration::from_millis(self.user_work_ms)).await?)
+            }
+            (None, _) => {
+                return Err(Failure::usage(
+                    "--user-transactions needs a store on PostgreSQL that is opened for the run",
+                ));
+            }
+        };
+        let measured = append::append(subject.connections(), &parameters).await?;
+        let applications = match applications {
+            Some(applications) => Some(applications.stop().await?),
+            None => None,
+        };
+        subject.stop().await?;
+        let (mut floor, mut copy) = (None, None);
+        if !self.no_floor {
+            let mut baseline = subject.floor(&self.common).await?;
+            floor = Some(append::append(baseline.connections(), &parameters).await?);
+            baseline.stop().await?;
+            if let Some(mut baseline) = subject.copy(&self.common).await? {
+                copy = Some(append::append(baseline.connections(), &parameters).await?);
+                baseline.stop().await?;
+            }
+        }
+        let mut report = Report::new(&measured, floor.as_ref(), parameters, machine);
+        if let Some(copy) = copy {
+            report = report.with_copy(&copy);
+        }
+        if let Some((latencies, elapsed)) = applications {
+            report = report.with_user_transactions(&latencies, elapsed);
+        }
+        self.common.print(&report)
     }
 }
 
@@ -210,10 +282,19 @@ impl SubscribeBench {
             seconds,
             warm_up_seconds: warm_up,
             rate: self.rate,
+            from_other: self.from_other,
             in_flight: self.common.in_flight.unwrap_or(1_024),
             ..self.common.parameters(&subject)
         };
-        let measured = subscribe::subscribe(subject.connections(), &parameters).await?;
+        let mut other = match self.from_other {
+            true => Some(subject.other(&self.common).await?),
+            false => None,
+        };
+        let others = other.as_ref().map(Subject::connections);
+        let measured = subscribe::subscribe(subject.connections(), others, &parameters).await?;
+        if let Some(other) = &mut other {
+            other.stop().await?;
+        }
         subject.stop().await?;
         self.common.print(&Report::new(&measured, None, parameters, machine))
     }
@@ -265,6 +346,13 @@ fn rows(report: &Report) -> Vec<(&'static str, String)> {
     if let (Some(floor), Some(ratio)) = (report.floor_events_per_second, report.ratio_to_floor) {
         rows.push(("floor", rate(floor)));
         rows.push(("ratio to floor", format!("{ratio:.2}")));
+    }
+    if let (Some(copy), Some(ratio)) = (report.copy_events_per_second, report.ratio_to_copy) {
+        rows.push(("raw COPY", rate(copy)));
+        rows.push(("ratio to COPY", format!("{ratio:.2}")));
+    }
+    if let (Some(rate), Some(p99)) = (report.user_transactions_per_second, report.user_transaction_p99_ms) {
+        rows.push(("user transactions", format!("{rate:.0} a second, p99 {p99:.2} ms")));
     }
     let Parameters { target, transport, writers, in_flight, batch, streams, payload_bytes, connections, .. } =
         parameters;

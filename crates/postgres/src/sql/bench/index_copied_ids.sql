@@ -1,0 +1,2 @@
+-- Indexes the plain table by the events' ids. No binds.
+CREATE UNIQUE INDEX ON copied (id)

@@ -1,0 +1,2 @@
+-- Indexes the plain table by stream and version. No binds.
+CREATE UNIQUE INDEX ON copied (stream, version)

@@ -1,0 +1,2 @@
+-- Finds the table of the heads. No binds.
+SELECT 'heads'::regclass::oid

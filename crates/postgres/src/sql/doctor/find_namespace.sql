@@ -1,0 +1,2 @@
+-- Finds a schema. $1 text: its name.
+SELECT to_regnamespace($1)::oid
