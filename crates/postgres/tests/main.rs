@@ -9,3 +9,4 @@ mod faults;
 mod indexes;
 mod roles;
 mod support;
+mod user_transactions;
