@@ -7,3 +7,4 @@ mod doctor;
 mod indexes;
 mod roles;
 mod support;
+mod user_transactions;
