@@ -221,3 +221,63 @@ fn no_error_shows_a_password() {
         }
     }
 }
+
+#[test]
+fn doctor_tells_what_is_wrong_and_fails_only_for_failures() {
+    let (_, url) = database("doctor");
+    let doctor = |options: &[&str]| run(["doctor", "--store", &url].iter().chain(options));
+    let empty = doctor(&["--output", "table"]);
+    assert!(empty.out.contains("ok       connection"), "{empty:?}");
+    assert_eq!(run(["init", "--store", &url]).code, 0);
+    let findings = doctor(&["--json"]).lines();
+    let has = |name: &str, severity: &str| findings.iter().any(|f| f["name"] == name && f["severity"] == severity);
+    assert!(has("connection", "ok") && has("chunks", "ok"), "{findings:?}");
+    assert!(findings.iter().all(|finding| finding["severity"] != "failure"), "{findings:?}");
+
+    let unsafe_url = pacioli_pgtest::database_url("doctor");
+    let refused = run(["doctor", "--output", "table", "--store", &unsafe_url]);
+    refused.fails(1, "see the");
+    let line = refused.out.lines().position(|line| line.starts_with("FAILURE")).unwrap();
+    assert!(refused.out.lines().nth(line + 1).unwrap().starts_with("          "), "advice follows: {refused:?}");
+    let away = run(["doctor", "--json", "--store", "postgres://u:secret@127.0.0.1:1/db"]);
+    assert!(away.code == 1 && !away.out.contains("secret") && away.out.contains("connection"), "{away:?}");
+    run(["doctor", "--store", &url, "--standby", "sqlite:x"]).fails(2, "--standby");
+    let itself = run(["doctor", "--json", "--store", &url, "--standby", &url]);
+    assert!(itself.code == 1, "a primary is no standby: {itself:?}");
+}
+
+#[test]
+fn doctor_says_of_an_embedded_store_what_it_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("data").display());
+    let doctor = || run(["doctor", "--json", "--store", &url]);
+    assert!(doctor().code == 1 && doctor().out.contains("is not there"), "{:?}", doctor());
+    assert_eq!(run(["init", "--store", &url]).code, 0);
+    let names: Vec<String> = doctor().lines().iter().map(|f| f["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["file", "open", "head"]);
+    let server = Server::start_on(&url, &[]);
+    assert!(doctor().code == 0 && doctor().out.contains("another process has it open"), "{:?}", doctor());
+    drop(server);
+    std::fs::write(directory.path().join("data/log.db"), "this is no database").unwrap();
+    assert_eq!(doctor().code, 1);
+    run(["doctor", "--store", "memory:"]).fails(2, "nothing to examine");
+}
+
+#[test]
+fn indexes_are_added_listed_and_dropped() {
+    let (name, url) = database("index");
+    let on = |arguments: &[&str]| run(["index"].iter().chain(arguments).chain(&["--store", &url]));
+    on(&["list"]).fails(1, "");
+    assert_eq!(run(["init", "--store", &url]).code, 0);
+    let definition = "((data::jsonb ->> 'customer'))";
+    let added = on(&["add", "customer", definition]).line();
+    assert_eq!((&added["name"], &added["chunks"]), (&"customer".into(), &added["chunks_total"]), "{added}");
+    assert_eq!(on(&["list"]).line()["definition"], definition);
+    let made = "SELECT count(*) > 0 FROM pg_indexes WHERE schemaname = 'pacioli' AND indexdef LIKE '%customer%'";
+    assert_eq!(value(&name, made), "t");
+    assert_eq!(on(&["drop", "customer"]).line()["dropped"], "customer");
+    assert_eq!(value(&name, made), "f");
+    on(&["drop", "customer"]).fails(4, "there is no index `customer`");
+    on(&["add", "Wrong", definition]).fails(1, "Wrong");
+    run(["index", "list", "--store", "memory:"]).fails(2, "PostgreSQL");
+}

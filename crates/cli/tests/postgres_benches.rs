@@ -58,6 +58,19 @@ fn subscribe_measures_what_another_writer_appends() {
     run(embedded).fails(2, "--from-other");
 }
 
+/// Transactions that take their time beside the run, and end where it does.
+#[test]
+fn user_transactions_run_beside_the_load() {
+    let (name, url) = database("bench_mixed");
+    let mixed = ["append", "--store", &url, "--rate", "200", "--seconds", "1", "--warm-up", "0.2", "--no-floor"];
+    let report = bench(&name, &[&mixed[..], &["--user-transactions", "4", "--user-work-ms", "20"]].concat());
+    let rate = report["user_transactions_per_second"].as_f64().unwrap();
+    // Four clients, each busy for 20 ms and a little more.
+    assert!((20.0..200.0).contains(&rate), "{report}");
+    assert!(report["user_transaction_p99_ms"].as_f64().unwrap() >= 20.0, "{report}");
+    assert_eq!(report["parameters"]["user_transactions"], 4);
+}
+
 #[test]
 fn grow_tells_the_parts_on_disk() {
     let (name, url) = database("bench_grow");

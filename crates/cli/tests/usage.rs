@@ -2,7 +2,7 @@
 
 use crate::support::{pacioli, run};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "demo",
     "serve",
     "append",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 15] = [
     "backup",
     "init",
     "maintain",
+    "doctor",
+    "index",
     "token",
     "bench",
     "completions",

@@ -5,10 +5,12 @@ mod backup;
 mod bench;
 mod completions;
 mod demo;
+mod doctor;
 mod export;
 mod floor_server;
 mod head;
 mod import;
+mod index;
 mod init;
 mod log;
 mod maintain;
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Backup(backup::Backup),
     Init(init::Init),
     Maintain(maintain::Maintain),
+    Doctor(doctor::Doctor),
+    Index(index::IndexCommand),
     Token(token::Token),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -76,6 +80,8 @@ impl Command {
             Command::Backup(command) => command.run().await,
             Command::Init(command) => command.run().await,
             Command::Maintain(command) => command.run().await,
+            Command::Doctor(command) => command.run().await,
+            Command::Index(command) => command.run().await,
             Command::Token(command) => command.run(),
             Command::Bench(command) => command.run().await,
             Command::Completions(command) => command.run(),
