@@ -19,29 +19,31 @@ const FULL: &str = r#"{"type":"MoneyDeposited","schema_version":3,"id":"0198a9c2
 /// The same event as the server's doors make it, with the bytes that `jsonb` writes.
 fn full() -> NewEvent {
     let data = r#"{"list": [1, 2.50, null, true], "note": "a \"b\" é \u0001 \\ /", "amount": 0.10}"#;
-    let id = EventId("0198a9c2-7a10-7000-8000-000000000001".parse().unwrap());
-    let mut metadata = Metadata::default();
-    metadata.actor = Some("an \"actor\" \\ é/".into());
-    metadata.correlation_id = Some("c".into());
-    metadata.causation_id = Some("d".into());
-    metadata.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into());
-    metadata.headers = Some(Bytes::from_static(br#"{"zone": null, "source": "mine", "headers": {"x": 1}}"#));
-    let tags = ["b", "a", "c\"d\\e", "{f}"].map(|tag| Tag::new(tag).unwrap());
+    let id = EventId("0198a9c2-7a10-7000-8000-000000000001".parse().expect("it is well-formed"));
+    let metadata = Metadata {
+        actor: Some("an \"actor\" \\ é/".into()),
+        correlation_id: Some("c".into()),
+        causation_id: Some("d".into()),
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        headers: Some(Bytes::from_static(br#"{"zone": null, "source": "mine", "headers": {"x": 1}}"#)),
+        ..Metadata::default()
+    };
+    let tags = ["b", "a", "c\"d\\e", "{f}"].map(|tag| Tag::new(tag).expect("it is well-formed"));
     NewEvent {
         schema_version: Some(3),
         metadata,
-        tags: Tags::new(tags).unwrap(),
+        tags: Tags::new(tags).expect("it is well-formed"),
         occurred_at: Some(Timestamp::from_micros(1_582_974_000_123_456)),
-        ..NewEvent::json(id, EventType::new("MoneyDeposited").unwrap(), data)
+        ..NewEvent::json(id, EventType::new("MoneyDeposited").expect("it is well-formed"), data)
     }
 }
 
 fn plain(data: &'static str) -> NewEvent {
-    NewEvent::json(EventId(Uuid::now_v7()), EventType::new("E").unwrap(), data)
+    NewEvent::json(EventId(Uuid::now_v7()), EventType::new("E").expect("it is well-formed"), data)
 }
 
 fn to(stream: &str, events: Vec<NewEvent>) -> AppendRequest {
-    Append::to(StreamName::new(stream).unwrap(), ExpectedVersion::Any, events)
+    Append::to(StreamName::new(stream).expect("it is well-formed"), ExpectedVersion::Any, events)
 }
 
 #[tokio::test]

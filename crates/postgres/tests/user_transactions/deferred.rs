@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::session::{Asked, Subject, append, asked, conflict, defer};
 
 async fn left_behind(session: &Client) -> i64 {
-    session.query_one("SELECT count(*) FROM pacioli.deferred_appends", &[]).await.unwrap().get(0)
+    session.query_one("SELECT count(*) FROM pacioli.deferred_appends", &[]).await.expect("the table is read").get(0)
 }
 
 #[tokio::test]

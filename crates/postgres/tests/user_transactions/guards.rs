@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::session::{Asked, Subject, append, asked, refused};
 
 fn to_store(stream: &str) -> pacioli_core::AppendRequest {
-    let event = NewEvent::json(EventId(Uuid::now_v7()), EventType::new("E").unwrap(), "{}");
-    Append::to(StreamName::new(stream).unwrap(), ExpectedVersion::Any, vec![event])
+    let event = NewEvent::json(EventId(Uuid::now_v7()), EventType::new("E").expect("it is well-formed"), "{}");
+    Append::to(StreamName::new(stream).expect("it is well-formed"), ExpectedVersion::Any, vec![event])
 }
 
 async fn setting(session: &tokio_postgres::Client, name: &str) -> String {
-    session.query_one("SELECT current_setting($1)", &[&name]).await.unwrap().get(0)
+    session.query_one("SELECT current_setting($1)", &[&name]).await.expect("it is well-formed").get(0)
 }
 
 #[tokio::test]

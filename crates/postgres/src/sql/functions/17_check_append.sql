@@ -32,3 +32,14 @@ BEGIN
                         ELSE '-infinity' END
               FROM unnest(ids) i);
 END $$;
+
+-- Waits for locks for two seconds at most from now on, or less where the caller wants less. Returns what to go back to.
+CREATE OR REPLACE FUNCTION {schema}.limit_patience() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    patience text := current_setting('lock_timeout');
+BEGIN
+    IF patience::interval NOT BETWEEN interval '1 ms' AND interval '2 s' THEN
+        PERFORM set_config('lock_timeout', '2s', true);
+    END IF;
+    RETURN patience;
+END $$;

@@ -13,7 +13,7 @@ DECLARE
     -- A caller's column may have a collation of its own, and names are compared byte by byte.
     name text COLLATE "C" := append.stream;
     wanted text COLLATE "C" := append.expected;
-    patience text := current_setting('lock_timeout');
+    patience text;
     partition_count int;
     chunk_size bigint;
     home int;
@@ -50,9 +50,7 @@ BEGIN
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    IF patience::interval NOT BETWEEN interval '1 ms' AND interval '2 s' THEN
-        PERFORM set_config('lock_timeout', '2s', true);
-    END IF;
+    patience := limit_patience();
 
     -- 3. Lock, and nothing else: what is decided is read by later statements, each with a snapshot of its own.
     SELECT h.epoch, h.floor_pos INTO its_epoch, head FROM heads h WHERE h.part = home FOR NO KEY UPDATE;

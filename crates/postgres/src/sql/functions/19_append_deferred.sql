@@ -1,13 +1,17 @@
 -- Runs an append that was queued, inside COMMIT.
 CREATE OR REPLACE FUNCTION {schema}.run_deferred() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = {schema}, pg_temp AS $$
+DECLARE
+    patience text;
 BEGIN
     -- The locks of all partitions that this transaction is to append to, in their order: so no two of them can wait for
     -- each other. Who has one queued append has nothing to order.
     IF EXISTS (SELECT FROM deferred_appends d WHERE d.transaction = NEW.transaction AND d.part <> NEW.part) THEN
+        patience := limit_patience();
         PERFORM FROM heads h
           WHERE h.part = ANY (ARRAY(SELECT d.part FROM deferred_appends d WHERE d.transaction = NEW.transaction))
           ORDER BY h.part FOR NO KEY UPDATE;
+        PERFORM set_config('lock_timeout', patience, true);
     END IF;
     -- It goes in the transaction that wrote it, so nobody else ever sees it.
     DELETE FROM deferred_appends d WHERE d.transaction = NEW.transaction AND d.id = NEW.id;
