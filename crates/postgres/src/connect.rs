@@ -118,6 +118,10 @@ impl Connector {
         &self.location
     }
 
+    pub(crate) fn tls(&self) -> &MakeRustlsConnect {
+        &self.tls
+    }
+
     /// Connects to the first host that takes writes.
     ///
     /// # Errors
