@@ -135,7 +135,7 @@ impl Delivery {
 
 /// Starts the loop over `source`.
 pub async fn subscribe<S: LogSource + ?Sized>(source: Arc<S>, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
-    let (checkpoint, _) = resolve(&*source, subscribe.after.as_ref()).await?;
+    let checkpoint = resolve(&*source, subscribe.after.as_ref()).await?;
     let follower = Follower {
         filter: Arc::new(subscribe.filter),
         batch_max: subscribe.batch_max.clamp(1, source.limits().page_events_max),
@@ -159,7 +159,9 @@ pub async fn subscribe<S: LogSource + ?Sized>(source: Arc<S>, subscribe: Subscri
 
 /// Reads one page of the log, the partitions in turn.
 pub async fn read_log<S: LogSource + ?Sized>(source: &S, read: ReadLog) -> Result<LogPage, ReadError> {
-    let (from, head) = resolve(source, read.after.as_ref()).await?;
+    // A page is of the moment at which it was asked for: another process may be ahead of what is known here.
+    let head = source.storage_heads().await?;
+    let from = source.epochs().resolve(read.after.as_ref(), &head)?;
     let mut page = LogPage { events: Vec::new(), checkpoint: from.clone(), from, head };
     let filter = Arc::new(read.filter);
     let limit = read.limit.clamp(1, source.limits().page_events_max);
@@ -186,12 +188,8 @@ pub async fn read_log<S: LogSource + ?Sized>(source: &S, read: ReadLog) -> Resul
     Ok(page)
 }
 
-/// Turns a reader's checkpoint into one of today, and says where the heads are; only a checkpoint ahead of what this
-/// process knows costs a read.
-async fn resolve<S: LogSource + ?Sized>(
-    source: &S,
-    after: Option<&Checkpoint>,
-) -> Result<(Checkpoint, Checkpoint), ReadError> {
+/// Turns a reader's checkpoint into one of today; only a checkpoint ahead of what this process knows costs a read.
+async fn resolve<S: LogSource + ?Sized>(source: &S, after: Option<&Checkpoint>) -> Result<Checkpoint, ReadError> {
     let known = source.recent().heads();
     if let Some(after) = after
         && !known.covers(after)
@@ -199,7 +197,7 @@ async fn resolve<S: LogSource + ?Sized>(
         source.recent().observe(&source.storage_heads().await?);
     }
     let heads = source.recent().heads();
-    Ok((source.epochs().resolve(after, &heads)?, heads))
+    source.epochs().resolve(after, &heads)
 }
 
 /// Partitions of one subscription that are read from storage at once, at most.
@@ -282,7 +280,6 @@ impl<S: LogSource + ?Sized> Follower<S> {
                 let (events, up_to) = match ring {
                     Some(recent) => self.take_matching(recent, after),
                     None => {
-                        self.live = false;
                         let scanned = self.scan(partition, head).await?;
                         (scanned.events, scanned.up_to)
                     }
@@ -295,10 +292,12 @@ impl<S: LogSource + ?Sized> Follower<S> {
                 let from = self.checkpoint.clone();
                 self.checkpoint.advance(partition, up_to);
                 if !events.is_empty() {
+                    self.live &= !from_storage;
                     self.turn = (partition.0 + 1) % partitions;
                     return Ok(Read::Events(Delivery::Events { events, from, checkpoint: self.checkpoint.clone() }));
                 }
                 if from_storage && up_to < head.position(partition) {
+                    self.live = false;
                     return Ok(Read::Progress);
                 }
             }

@@ -156,6 +156,10 @@ impl Connector {
         &self.location
     }
 
+    pub(crate) fn tls(&self) -> &MakeRustlsConnect {
+        &self.tls
+    }
+
     /// Connects to a host that takes writes; the one that did last is asked first.
     ///
     /// # Errors

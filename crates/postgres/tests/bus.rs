@@ -185,6 +185,9 @@ async fn the_replication_session_is_as_safe_as_the_others() {
     let other = open(&cluster.url(&name), PostgresOptions { poll_only: true, ..options() }).await.unwrap();
     append(&other, "a-1", 2).await;
     subscriber.take(2, Duration::from_secs(5)).await;
+    drop(subscriber);
+    drop(store);
+    until("no slot is left behind", Duration::from_secs(5), || slots(&cluster, &name).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,8 @@
 mod pgoutput;
 mod polling;
 mod slot;
+#[cfg(unix)]
+mod tunnel;
 mod wal;
 
 use std::sync::Arc;

@@ -141,7 +141,7 @@ async fn open(shared: &Shared) -> std::result::Result<Session<Walsender>, Lost> 
     let (host, identity, user, database) = session?;
     let target = Target {
         host: &location.hosts()[host],
-        root_cert: location.root_cert(),
+        tls: shared.connector.tls(),
         user,
         database,
         publication: format!("{}_bus", location.schema()),

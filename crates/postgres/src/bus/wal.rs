@@ -1,15 +1,16 @@
 //! A source of write-ahead log: a session of PostgreSQL's replication protocol with a temporary slot of its own.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use pgwire_replication::SslMode as WalSslMode;
-use pgwire_replication::{Lsn, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent, TlsConfig};
+use pgwire_replication::{Lsn, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent};
 use tokio_postgres::config::{Config, Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
+#[cfg(unix)]
+use super::tunnel::Tunnel;
 use crate::connect::Identity;
 
 /// How long a replication session may take to be there; to a far host a connection has no other bound.
@@ -39,7 +40,7 @@ pub(super) enum Lost {
 pub(super) struct Target<'a> {
     /// One host, with its credentials.
     pub(super) host: &'a Config,
-    pub(super) root_cert: Option<&'a PathBuf>,
+    pub(super) tls: &'a MakeRustlsConnect,
     /// As whom a session on that host runs, and in which database: the driver has defaults for both.
     pub(super) user: String,
     pub(super) database: String,
@@ -86,6 +87,9 @@ pub(super) trait WalSource: Sized + Send {
 pub(super) struct Walsender {
     client: ReplicationClient,
     slot: String,
+    /// What it goes through, where it is not to be read on its way.
+    #[cfg(unix)]
+    _tunnel: Option<Tunnel>,
 }
 
 impl Drop for Walsender {
@@ -99,15 +103,33 @@ impl WalSource for Walsender {
     async fn connect(target: &Target<'_>) -> Result<Walsender, Lost> {
         // Names of slots belong to the whole cluster, so also to other databases and to other processes of this store.
         let slot = format!("{}_{:016x}", target.prefix, Uuid::new_v4().as_u64_pair().1);
-        let client = ReplicationClient::connect_gated(config(target, &slot)?).await.map_err(lost)?;
-        let mut walsender = Walsender { client, slot };
-        let identify = tokio::time::timeout(CONNECT_MAX, walsender.client.identify_system());
-        let Ok(found) = identify.await else {
-            return Err(Lost::Passing(format!(
-                "a replication session was not there after {} s",
-                CONNECT_MAX.as_secs()
-            )));
+        #[allow(unused_mut, reason = "without unix sockets there is no tunnel")]
+        let mut config = config(target, &slot)?;
+        #[cfg(unix)]
+        let tunnel = match target.host.get_ssl_mode() {
+            SslMode::Disable => None,
+            _ => {
+                let open = Tunnel::open(target.tls, &config.host, config.port);
+                let opened = tokio::time::timeout(CONNECT_MAX, open).await.map_err(|_| not_there())?;
+                let tunnel = opened
+                    .map_err(|error| Lost::Passing(format!("a replication session cannot be had by TLS: {error}")))?;
+                (config.host, config.port) = (tunnel.directory(), Tunnel::PORT);
+                Some(tunnel)
+            }
         };
+        #[cfg(not(unix))]
+        if target.host.get_ssl_mode() != SslMode::Disable {
+            return Err(Lost::Standing("replication by TLS needs unix sockets, which this system has not".to_owned()));
+        }
+        let client = ReplicationClient::connect_gated(config).await.map_err(lost)?;
+        let mut walsender = Walsender {
+            client,
+            slot,
+            #[cfg(unix)]
+            _tunnel: tunnel,
+        };
+        let identify = tokio::time::timeout(CONNECT_MAX, walsender.client.identify_system());
+        let found = identify.await.map_err(|_| not_there())?;
         let found = found.map_err(lost)?;
         let Identity { system_id, timeline } = target.identity;
         if found.system_id != (system_id as u64).to_string() || found.timeline != timeline as u32 {
@@ -158,6 +180,10 @@ impl WalSource for Walsender {
     }
 }
 
+fn not_there() -> Lost {
+    Lost::Passing(format!("a replication session was not there after {} s", CONNECT_MAX.as_secs()))
+}
+
 fn message(event: Result<Option<ReplicationEvent>, PgWireError>) -> Result<Option<Message>, Lost> {
     match event {
         Ok(Some(ReplicationEvent::XLogData { data, .. })) => Ok(Some(Message::Data(data))),
@@ -172,7 +198,7 @@ fn message(event: Result<Option<ReplicationEvent>, PgWireError>) -> Result<Optio
 }
 
 fn config(target: &Target<'_>, slot: &str) -> Result<ReplicationConfig, Lost> {
-    let Target { host, root_cert, user, database, publication, .. } = target;
+    let Target { host, user, database, publication, .. } = target;
     let name = match host.get_hosts().first() {
         Some(Host::Tcp(name)) => name.clone(),
         #[cfg(unix)]
@@ -183,24 +209,12 @@ fn config(target: &Target<'_>, slot: &str) -> Result<ReplicationConfig, Lost> {
         .map_err(|_| Lost::Standing("a replication session takes no password that is not UTF-8".to_owned()))?;
     let given = host.get_options().map(|given| format!("{given} ")).unwrap_or_default();
     let application = host.get_application_name().unwrap_or("pacioli");
-    let config = ReplicationConfig::new(name.as_str(), user, password, database, slot, publication.as_str())
+    Ok(ReplicationConfig::new(name, user, password, database, slot, publication.as_str())
         .with_port(host.get_ports().first().copied().unwrap_or(5432))
         .with_status_interval(STATUS_EVERY)
         .with_wakeup_interval(STATUS_EVERY)
         .with_options(given + SETTINGS)
-        .with_application_name(format!("{application}-bus"));
-    Ok(match host.get_ssl_mode() {
-        SslMode::Disable => config,
-        _ => config.with_tls(TlsConfig {
-            mode: WalSslMode::VerifyFull,
-            // The system's authorities, as for every other connection; where there is no such file, the client's own
-            // list, which knows public authorities alone.
-            ca_pem_path: root_cert.cloned().or_else(|| openssl_probe::probe().cert_file),
-            // Said, because without it the client refuses to check an address against the certificate.
-            sni_hostname: Some(name),
-            ..TlsConfig::default()
-        }),
-    })
+        .with_application_name(format!("{application}-bus")))
 }
 
 fn lost(error: PgWireError) -> Lost {
@@ -217,9 +231,7 @@ fn lost(error: PgWireError) -> Lost {
             Lost::Standing(format!("the database refuses a replication session: {text}"))
         }
         PgWireError::Server(_) if has("57P01") => Lost::Taken(text),
-        PgWireError::Auth(_) | PgWireError::Tls(_) => {
-            Lost::Standing(format!("no replication session can be had: {text}"))
-        }
+        PgWireError::Auth(_) => Lost::Standing(format!("no replication session can be had: {text}")),
         _ => Lost::Passing(format!("the replication session broke: {text}")),
     }
 }
@@ -229,31 +241,26 @@ mod tests {
     use super::*;
     use crate::location::Location;
 
-    fn target<'a>(location: &'a Location, host: usize) -> Target<'a> {
-        Target {
-            host: &location.hosts()[host],
-            root_cert: location.root_cert(),
-            user: "u".to_owned(),
-            database: "d".to_owned(),
-            publication: "s_bus".to_owned(),
-            prefix: "s",
-            identity: Identity { system_id: 1, timeline: 1 },
-        }
-    }
-
     #[test]
-    fn a_session_goes_where_the_store_goes_and_as_safely() {
-        let location: Location = "postgres://x:secret@10.0.0.7:5433,localhost/d?sslrootcert=/ca.pem".parse().unwrap();
-        let far = config(&target(&location, 0), "s_1").unwrap();
+    fn a_session_goes_where_the_store_goes() {
+        let tls = crate::tls::connector(None).unwrap();
+        let config = |url: &str| {
+            let location: Location = url.parse().unwrap();
+            let target = Target {
+                host: &location.hosts()[0],
+                tls: &tls,
+                user: "u".to_owned(),
+                database: "d".to_owned(),
+                publication: "s_bus".to_owned(),
+                prefix: "s",
+                identity: Identity { system_id: 1, timeline: 1 },
+            };
+            config(&target, "s_1").unwrap()
+        };
+        let far = config("postgres://x:secret@10.0.0.7:5433/d");
         assert_eq!((far.host.as_str(), far.port, far.password.as_str()), ("10.0.0.7", 5433, "secret"));
         assert_eq!((far.user.as_str(), far.database.as_str(), far.slot.as_str()), ("u", "d", "s_1"));
-        assert_eq!(far.tls.mode, WalSslMode::VerifyFull);
-        assert_eq!(far.tls.ca_pem_path, Some("/ca.pem".into()));
-        assert_eq!(far.tls.sni_hostname.as_deref(), Some("10.0.0.7"));
-        let near = config(&target(&location, 1), "s_1").unwrap();
-        assert_eq!(near.tls.mode, WalSslMode::Disable);
-        let socket: Location = "postgres:///d?host=/tmp/x&port=9&options=-c%20geqo%3Doff".parse().unwrap();
-        let socket = config(&target(&socket, 0), "s_1").unwrap();
+        let socket = config("postgres:///d?host=/tmp/x&port=9&options=-c%20geqo%3Doff");
         assert_eq!(socket.unix_socket_path(), std::path::Path::new("/tmp/x/.s.PGSQL.9"));
         assert_eq!(socket.password, "", "there may be none");
         assert!(socket.options.unwrap().starts_with("-c geqo=off -c client_connection_check_interval=1s"));
