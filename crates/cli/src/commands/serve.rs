@@ -248,10 +248,12 @@ async fn told_bus(store: &dyn EventStore) -> (String, serde_json::Value) {
 }
 
 /// The directives that `--log-level` stands for. One word that is louder than info is about our crates only: what the
-/// libraries say of each frame would bury it.
+/// libraries say of each frame would bury it. A replication session that ends is an error to the library, and to the bus
+/// that makes another one a line of its own.
 fn directives(level: &str) -> String {
     match level.trim().to_ascii_lowercase().as_str() {
-        word @ ("debug" | "trace") => format!("info,pacioli={word}"),
+        word @ ("debug" | "trace") => format!("info,pacioli={word},pgwire_replication=off"),
+        word @ ("info" | "warn" | "error") => format!("{word},pgwire_replication=off"),
         _ => level.to_owned(),
     }
 }
@@ -282,9 +284,10 @@ mod tests {
 
     #[test]
     fn one_loud_word_is_about_our_crates_only() {
-        assert_eq!(directives("debug"), "info,pacioli=debug");
-        assert_eq!(directives("TRACE"), "info,pacioli=trace");
-        for as_given in ["warn", "info", "off", "debug,h2=warn", "info,pacioli_server=debug"] {
+        assert_eq!(directives("debug"), "info,pacioli=debug,pgwire_replication=off");
+        assert_eq!(directives("TRACE"), "info,pacioli=trace,pgwire_replication=off");
+        assert_eq!(directives("warn"), "warn,pgwire_replication=off");
+        for as_given in ["off", "debug,h2=warn", "info,pacioli_server=debug"] {
             assert_eq!(directives(as_given), as_given);
             assert!(EnvFilter::try_new(directives(as_given)).is_ok());
         }
