@@ -12,6 +12,8 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod decide;
+#[cfg(any(test, feature = "conformance"))]
+pub mod decisions;
 pub mod event;
 pub mod group_commit;
 pub mod json;

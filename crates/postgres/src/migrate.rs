@@ -28,6 +28,16 @@ const DEFINITIONS: &[&str] = &[
     sql!("functions/04_turn_periods"),
     sql!("functions/05_meet_database"),
     sql!("functions/06_partition_of"),
+    sql!("functions/10_name_problem"),
+    sql!("functions/11_tag_problem"),
+    sql!("functions/12_json_problem"),
+    sql!("functions/13_read_moment"),
+    sql!("functions/14_checkpoints"),
+    sql!("functions/15_conditions"),
+    sql!("functions/16_read_events"),
+    sql!("functions/17_check_append"),
+    sql!("functions/18_append"),
+    sql!("functions/19_append_deferred"),
     sql!("functions/90_create_log_view"),
 ];
 

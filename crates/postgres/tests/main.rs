@@ -6,3 +6,4 @@ mod doctor;
 mod indexes;
 mod roles;
 mod support;
+mod user_transactions;

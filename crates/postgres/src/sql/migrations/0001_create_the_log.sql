@@ -112,6 +112,20 @@ CREATE TABLE {schema}.periods (
     ends_at timestamptz NOT NULL CHECK (ends_at > begins_at)
 );
 
+-- What a transaction will append when it commits. A row is deleted by the transaction that wrote it, so none outlives it and
+-- none needs the write-ahead log; what is left behind is dead, and vacuumed by count.
+CREATE UNLOGGED TABLE {schema}.deferred_appends (
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    part int NOT NULL,
+    stream text COLLATE "C" NOT NULL,
+    expected text NOT NULL,
+    events jsonb[] NOT NULL,
+    key uuid,
+    unless jsonb,
+    PRIMARY KEY (transaction, id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
 -- Where consumers stand that append what they make of the log.
 CREATE TABLE {schema}.checkpoints (
     name text COLLATE "C" PRIMARY KEY,
