@@ -297,6 +297,19 @@ async fn room_that_runs_out_and_another_database_are_told() {
 }
 
 #[tokio::test]
+async fn after_a_dump_into_the_same_cluster_the_documented_statement_begins_an_epoch() {
+    let url = store("doctor_dump").await;
+    append(&url, options(), 5).await;
+    let page = include_str!("../../../docs/operating/postgres.md");
+    let (_, rest) = page.split_once("```sql\nINSERT INTO pacioli.epochs").expect("the statement is in the page");
+    let (statement, _) = rest.split_once("```").expect("it ends");
+    connect(&url).await.batch_execute(&format!("INSERT INTO pacioli.epochs{statement}")).await.expect("an epoch");
+    assert_found(&examine(&location(&url)).await, "epoch", Warning, "another database");
+    let store = open(&url, options()).await.expect("a store");
+    assert_eq!(store.head().await.expect("a head").to_string(), "0:5@3");
+}
+
+#[tokio::test]
 async fn sessions_that_keep_the_store_waiting_are_named() {
     let url = store("doctor_sessions").await;
     let at = location(&url);

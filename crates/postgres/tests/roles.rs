@@ -39,6 +39,7 @@ const TABLES: &[(&str, [&str; 5])] = &[
     ("indexes", ["siudt", "s", "s", "s", "-"]),
     ("periods", ["siudt", "s", "-", "-", "-"]),
     ("checkpoints", ["siudt", "siu", "-", "siu", "-"]),
+    ("deferred_appends", ["siudt", "-", "-", "-", "-"]),
     ("leases", ["siudt", "siu", "-", "-", "-"]),
     ("snapshots", ["siudt", "siud", "-", "-", "-"]),
 ];
@@ -60,6 +61,21 @@ const FUNCTIONS: &[(&str, &str, [bool; 5])] = &[
     ("turn_periods", "SELECT * FROM turn_periods()", [true, true, false, false, false]),
     ("meet_database", "SELECT meet_database()", [true, true, false, false, false]),
     ("partition_of", "SELECT partition_of('a-1', 4)", [true, true, true, true, false]),
+    (
+        "append",
+        "SELECT * FROM append('a-1', 'any', ARRAY['{\"type\":\"T\",\"data\":{}}'::jsonb])",
+        [true, true, false, false, false],
+    ),
+    (
+        "append_deferred",
+        "SELECT append_deferred('a-1', 'any', ARRAY['{\"type\":\"T\",\"data\":{}}'::jsonb])",
+        [true, true, false, false, false],
+    ),
+    (
+        "run_deferred",
+        "CREATE TEMP TABLE x (); CREATE TRIGGER t BEFORE INSERT ON x EXECUTE FUNCTION run_deferred()",
+        [true, false, false, false, false],
+    ),
     ("guard", "SELECT guard('events'::regclass)", [true, false, false, false, false]),
 ];
 
@@ -71,7 +87,7 @@ fn statement(verb: char, table: &str) -> String {
     match verb {
         's' => format!("SELECT * FROM {table} LIMIT 0"),
 
-        'i' => format!("INSERT INTO {table} SELECT * FROM {table} WHERE false"),
+        'i' => format!("INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table} WHERE false"),
         'u' => format!("UPDATE {table} SET {} WHERE false", same_column(table)),
         'd' => format!("DELETE FROM {table} WHERE false"),
         _ => format!("TRUNCATE {table}"),
@@ -88,7 +104,7 @@ fn same_column(table: &str) -> &'static str {
         "commits" => "first_pos = first_pos",
         "epochs" => "began_at = began_at",
         "heads" => "part = part, epoch = epoch",
-        "streams" | "snapshots" => "stream = stream",
+        "streams" | "snapshots" | "deferred_appends" => "stream = stream",
         "chunks" => "chunk = chunk",
         "store" => "remember = remember",
         "migrations" | "indexes" => "name = name",
@@ -290,6 +306,42 @@ async fn a_server_runs_as_a_member_of_appender() {
     assert_eq!(owner.get::<_, String>(0), "pacioli_owner");
     assert!(client.batch_execute("CREATE TABLE mine (x int)").await.is_err(), "it may make nothing of its own here");
     maintenance::maintain(&location(&url)).await.expect("upkeep goes as far as the role may");
+}
+
+#[tokio::test]
+async fn an_application_appends_by_the_functions_alone() {
+    let cluster = shared();
+    let url = pacioli_pgtest::database_url("roles_application");
+    migrate::init(&location(&url), None).await.expect("a store");
+    let owner = connect(&url).await;
+    let url = login(cluster, &url, "roles_shop", "");
+    let shop = connect(&url).await;
+    let append = "SELECT * FROM pacioli.append('order-1', 'any', ARRAY['{\"type\":\"Ordered\",\"data\":{}}'::jsonb])";
+    let deferred = "SELECT pacioli.append_deferred('order-1', 'any', ARRAY['{\"type\":\"Paid\",\"data\":{}}'::jsonb])";
+    for statement in [append, deferred] {
+        assert!(refused(&shop, "", statement).await.expect("refused").contains("permission denied"), "{statement}");
+    }
+    // As the documentation says it.
+    let page = include_str!("../../../docs/operating/postgres.md");
+    let grants = page.lines().filter(|line| line.starts_with("GRANT") && line.ends_with("TO shop;"));
+    let grants = grants.collect::<Vec<_>>().join("\n").replace("TO shop", "TO roles_shop");
+    assert_eq!(grants.lines().count(), 2, "{grants}");
+    owner.batch_execute(&grants).await.expect("granted");
+
+    shop.query(append, &[]).await.expect("appended");
+    shop.batch_execute(&format!("BEGIN; {deferred}; COMMIT")).await.expect("appended at COMMIT");
+    let row =
+        owner.query_one("SELECT count(*), max(version) FROM log WHERE stream = 'order-1'", &[]).await.expect("a row");
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (2, 1));
+    for (table, _) in TABLES {
+        for (letter, verb) in VERBS.iter().filter(|(letter, _)| *table != "log" || !matches!(letter, 'i' | 't')) {
+            let did = refused(&shop, "", &statement(*letter, table)).await.unwrap_or_default();
+            assert!(did.contains("permission denied"), "{verb} {table}: {did:?}");
+        }
+    }
+    for (function, call, _) in FUNCTIONS.iter().filter(|(function, ..)| !function.starts_with("append")) {
+        assert!(refused(&shop, "", call).await.is_some(), "{function}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::error::Result;
 
 const OLDEST: i32 = 15;
 const NEWEST: i32 = 18;
-/// Sessions of one server: a writer a partition up to 4, 16 readers, one for upkeep, one for the bus, and one in passing.
+/// Sessions of one server: up to 4 writers and 16 readers, one for upkeep, and two in passing.
 const SESSIONS_A_SERVER: i32 = 23;
 
 /// The settings that are looked at, which is more than one query may ask for by name.
