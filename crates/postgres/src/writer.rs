@@ -331,7 +331,7 @@ async fn write(
     // 1. Lock and look.
     let known = shared.recent.heads();
     let Found { locked, facts, last_chunks } =
-        in_time(deadline, facts::fetch(session, partition, appends, shared.clock.now(), &known)).await?;
+        in_time(deadline, facts::fetch(session, partition, appends, shared.clock.now(), &known).boxed()).await?;
     if locked.epoch != known.epoch() {
         let learn = async {
             session.batch_execute("ROLLBACK").await?;
@@ -381,7 +381,7 @@ async fn write(
 
     // 3. Write and commit.
     let rows = Rows { partition, locked, batch: &batch, last_chunks: &last_chunks, stood: &stood };
-    if let Err(error) = in_time(deadline, insert(shared, session, rows)).await {
+    if let Err(error) = in_time(deadline, insert(shared, session, rows).boxed()).await {
         // The database that goes down between COMMIT and its answer may say so, and mean either.
         return Err(if error.ends_connection() {
             Failure::Unknown(error, outcomes)

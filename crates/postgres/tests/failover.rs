@@ -13,7 +13,7 @@ mod system_only {
     use pacioli_pgtest::{Cluster, ClusterOptions, Shutdown, StandbyOptions};
     use pacioli_postgres::{PostgresOptions, PostgresStore};
 
-    use crate::faults::world::{Follower, Load, STALL_MAX, blocking, eventually, measure, one, seed, whole_log};
+    use crate::faults::world::{Follower, Load, STALL_MAX, blocking, eventually, measure, one, say, seed, whole_log};
     use crate::support::{open, options};
 
     /// A primary, its standby, and a store that knows both, opened twice.
@@ -165,7 +165,7 @@ mod system_only {
         let mut with_after = operations.clone();
         with_after.insert(u64::MAX, sent(&after));
         load.check_operations(&with_after, &log).await;
-        println!("lost {lost} appends above {fork} of {head}, {} events kept", before.len());
+        say(&format!("lost {lost} appends above {fork} of {head}, {} events kept", before.len()));
 
         checkpoints_of_before(&first, fork, &head).await;
     }

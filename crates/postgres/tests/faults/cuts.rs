@@ -62,8 +62,8 @@ async fn cut_and_stay_away(cut: Cut, was_stored: bool) {
     assert_eq!((appended.first_position.0, appended.duplicate), (2, was_stored), "the one answer");
     let AppendOutcome::Appended(again) = retry().await else { panic!("appended") };
     assert!(again.duplicate && again.first_position == appended.first_position && again.streams == appended.streams);
-    let count = format!("SELECT count(*) || ' ' || max(last_pos) FROM pacioli.events, pacioli.commits");
-    assert_eq!(blocking(|| cluster.sql_value(&database, &count)), "4 2", "two events in two commits, joined");
+    let count = "SELECT count(*) || ' ' || max(last_pos) FROM pacioli.events, pacioli.commits";
+    assert_eq!(blocking(|| cluster.sql_value(&database, count)), "4 2", "two events in two commits, joined");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

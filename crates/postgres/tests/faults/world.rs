@@ -1,5 +1,6 @@
 //! Clients that append through several stores at once, followers of each store, and what is checked at the end.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,6 +36,11 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: not a number")))
 }
 
+/// Said even when the harness captures what tests print.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "fault test: {text}");
+}
+
 /// How often a fault is repeated; a campaign repeats it more often.
 pub(crate) fn rounds(default: u64) -> u64 {
     setting("PACIOLI_FAULT_ROUNDS", default)
@@ -43,7 +49,7 @@ pub(crate) fn rounds(default: u64) -> u64 {
 /// Where chance begins; said, so that it can be repeated.
 pub(crate) fn seed() -> u64 {
     let seed = setting("PACIOLI_FAULT_SEED", 1494);
-    println!("PACIOLI_FAULT_SEED={seed}");
+    say(&format!("PACIOLI_FAULT_SEED={seed}"));
     seed
 }
 
@@ -135,7 +141,7 @@ impl Load {
         self.stop().await;
         let log = whole_log(store).await;
         let counts = self.check(&log).await;
-        println!("{counts:?}");
+        say(&format!("{counts:?}"));
         assert!(counts.acknowledged > 20, "too little was acknowledged to mean anything: {counts:?}");
         counts
     }
