@@ -153,6 +153,10 @@ pub(crate) async fn fetch(
         facts.tracking.insert(name.to_owned(), stands);
     }
     // Rare from here on: retries and conditions.
+    if !ids.is_empty() || !keys.is_empty() || !asked.conditions.is_empty() {
+        // These look into `events` itself: planned with what they ask, they lock and open the chunks in question only.
+        session.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan").await?;
+    }
     if !ids.is_empty() {
         let positions: Vec<i64> = ids.iter().map(|row| row.get(1)).collect();
         facts.events = known_events(session, partition, appends, &positions).await?;

@@ -18,6 +18,7 @@ use pacioli_core::store::{
 use pacioli_core::subscription::{self, LogSource, Scan, Scanned, Subscribe};
 use pacioli_core::{Checkpoint, Limits, StreamName};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::bus;
 use crate::connect::{Connector, Purpose};
@@ -32,6 +33,11 @@ use crate::writer;
 
 /// A writer that has taken an append answers within [`PostgresOptions::answer_within`]; so much later nobody waits any more.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a read of the log goes on asking a database that is away, before its reader is told.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
+/// How long it pauses in between.
+const READ_PAUSE: Duration = Duration::from_millis(100);
 
 /// How to open a store.
 #[derive(Clone)]
@@ -246,7 +252,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn head(&self) -> std::result::Result<Checkpoint, ReadError> {
-        self.source().storage_heads().await
+        Ok(self.source().heads().await?)
     }
 
     async fn ready(&self) -> std::result::Result<(), ReadError> {
@@ -343,14 +349,41 @@ impl LogSource for Source {
     }
 
     async fn storage_heads(&self) -> std::result::Result<Checkpoint, ReadError> {
-        // The epoch first: heads that a connection to another database names are then of one that is over.
-        let epoch = self.handle.shared.recent.epoch();
-        let session = reader(&self.handle.pool).await?;
-        Ok(session.within(read_heads(&session, epoch)).await?)
+        let deadline = Instant::now() + READ_PATIENCE;
+        loop {
+            match self.heads().await {
+                Err(error) if goes_on(&error, deadline) => tokio::time::sleep(READ_PAUSE).await,
+                heads => return Ok(heads?),
+            }
+        }
     }
 
     async fn scan(&self, scan: Scan) -> std::result::Result<Scanned, ReadError> {
+        let deadline = Instant::now() + READ_PATIENCE;
+        loop {
+            match self.scan_once(&scan).await {
+                Err(error) if goes_on(&error, deadline) => tokio::time::sleep(READ_PAUSE).await,
+                scanned => return Ok(scanned?),
+            }
+        }
+    }
+}
+
+/// Whether a read that failed is tried again: a database that restarts or moves ends no subscription.
+fn goes_on(error: &Error, deadline: Instant) -> bool {
+    error.is_passing() && Instant::now() < deadline
+}
+
+impl Source {
+    async fn heads(&self) -> Result<Checkpoint> {
+        // The epoch first: heads that a connection to another database names are then of one that is over.
+        let epoch = self.handle.shared.recent.epoch();
         let session = reader(&self.handle.pool).await?;
-        Ok(session.within(read::scan(&self.handle.shared, &session, &scan)).await?)
+        session.within(read_heads(&session, epoch)).await
+    }
+
+    async fn scan_once(&self, scan: &Scan) -> Result<Scanned> {
+        let session = reader(&self.handle.pool).await?;
+        session.within(read::scan(&self.handle.shared, &session, scan)).await
     }
 }
