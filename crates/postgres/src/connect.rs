@@ -28,7 +28,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Purpose {
     /// It appends. Its statements are few and each has one right plan, whatever the statistics said when it was made.
     Append,
-    /// It reads. Bounds must be known to the planner, which then leaves out the chunks they exclude.
+    /// It reads. Bounds must be known to the planner, which then leaves out the chunks they exclude; and what it reads lies
+    /// in the order of an index, which it must not sort again where it has no statistics yet.
     Read,
     /// It makes tables, takes leases, looks around.
     Maintain,
@@ -46,7 +47,8 @@ impl Purpose {
                  -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
             }
             Purpose::Read => {
-                "-c plan_cache_mode=force_custom_plan -c jit=off -c default_transaction_read_only=on \
+                "-c plan_cache_mode=force_custom_plan -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
+                 -c default_transaction_read_only=on \
                  -c idle_in_transaction_session_timeout=60s"
             }
             Purpose::Maintain => "-c lock_timeout=5s -c default_transaction_read_only=off",

@@ -17,6 +17,8 @@ use crate::shared::Shared;
 
 /// Positions that one scan looks at, at most: then it says how far it got, found or not.
 const LOOKED_AT_MAX: u64 = 1 << 20;
+/// Positions of the first window of a scan with a filter.
+const FIRST_WINDOW: u64 = 8_192;
 /// Chunks of a stream that are looked up at once.
 const CHUNKS_AT_ONCE: i64 = 64;
 
@@ -52,7 +54,10 @@ async fn events(
     Ok(events)
 }
 
-/// Reads a scan, chunk by chunk, until a page is full or enough was looked at.
+/// Reads a scan, window by window and never over the end of a chunk, until a page is full or enough was looked at.
+///
+/// A window bounds what one statement can come to cost, whatever plan it gets: until a chunk was analyzed, PostgreSQL
+/// guesses how many events there are. Without a filter a window holds just the page; with one it grows while little matches.
 pub(crate) async fn scan(shared: &Shared, session: &Session, scan: &Scan) -> Result<Scanned> {
     let mut scanned = Scanned { events: Vec::new(), up_to: scan.after };
     if shared.recent.epoch() != scan.epoch {
@@ -60,31 +65,36 @@ pub(crate) async fn scan(shared: &Shared, session: &Session, scan: &Scan) -> Res
     }
     let limit = scan.limit.clamp(1, shared.limits.page_events_max);
     let mut bytes_left = shared.limits.page_bytes_max;
+    let mut window = FIRST_WINDOW;
     while scanned.up_to < scan.up_to
         && scanned.events.len() < limit
         && bytes_left > 0
         && scanned.up_to.0 - scan.after.0 < LOOKED_AT_MAX
     {
-        let page = scan_chunk(shared, session, scan, scanned.up_to, limit - scanned.events.len(), bytes_left).await?;
+        let after = scanned.up_to;
+        let room = limit - scanned.events.len();
+        let in_window = if scan.filter.is_empty() { room as u64 } else { window };
+        let end = shared.chunk_end(shared.chunk_of(after.next()));
+        let up_to = scan.up_to.min(end).min(after.plus(in_window));
+        let page = scan_window(session, scan, (after, up_to), room, bytes_left).await?;
         let bytes: usize = page.events.iter().map(|event| counted(event)).sum();
         bytes_left = bytes_left.saturating_sub(bytes);
         scanned.up_to = page.up_to;
         scanned.events.extend(page.events);
+        window = window.saturating_mul(4);
     }
     Ok(scanned)
 }
 
-/// Reads what one chunk holds of a scan.
-async fn scan_chunk(
-    shared: &Shared,
+/// Reads what a window of one chunk holds of a scan.
+async fn scan_window(
     session: &Session,
     scan: &Scan,
-    after: Position,
+    (after, up_to): (Position, Position),
     limit: usize,
     bytes_max: usize,
 ) -> Result<Scanned> {
     let Scan { partition, filter, payload, .. } = scan;
-    let up_to = scan.up_to.min(shared.chunk_end(shared.chunk_of(after.next())));
     let Filter { categories, stream_prefix, types, tags } = &**filter;
     let types: Vec<&str> = types.iter().map(|name| name.as_str()).collect();
     let categories: Vec<&str> = categories.iter().map(|name| name.as_str()).collect();

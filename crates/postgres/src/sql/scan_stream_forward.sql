@@ -10,6 +10,6 @@ SELECT position, version, recorded_at, occurred_at, id, schema_version, stream, 
                coalesce(sum(CASE WHEN $6 THEN coalesce(pg_column_size(e.data), pg_column_size(e.raw)) ELSE 0 END + 256)
                    OVER (ORDER BY e.version ASC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
           FROM events e
-         WHERE e.part = $1 AND e.stream = $3 AND e.version >= $2 AND e.position >= $7 AND e.position < $8
+         WHERE e.part = $1 AND e.stream = $3 AND e.version >= $2 AND e.version < $2 + $4 AND e.position >= $7 AND e.position < $8
          ORDER BY e.version ASC LIMIT $4) page
  WHERE before < $5
