@@ -132,6 +132,8 @@ pub(crate) struct Connector {
     newest: Arc<Mutex<Option<Identity>>>,
     /// The host to ask first.
     first: Arc<AtomicUsize>,
+    /// Whether a database will do that may lose what it acknowledges.
+    loss_is_accepted: bool,
 }
 
 impl Connector {
@@ -145,7 +147,15 @@ impl Connector {
             standby_will_do: false,
             newest: Arc::default(),
             first: Arc::default(),
+            loss_is_accepted: true,
         })
+    }
+
+    /// The same, refusing databases that do not keep what they acknowledge: each one, since a standby may be set up
+    /// otherwise than the primary it takes over from.
+    pub(crate) fn that_keeps(mut self) -> Connector {
+        self.loss_is_accepted = false;
+        self
     }
 
     /// The same, content with a standby.
@@ -203,6 +213,9 @@ impl Connector {
         };
         let client = ClientWrapper::new(client, driver);
         let surroundings = look_around(&client, self.standby_will_do).await?;
+        if !self.loss_is_accepted {
+            refuse_loss(&surroundings)?;
+        }
         if !self.standby_will_do {
             self.refuse_outdated(surroundings.identity)?;
         }
@@ -226,6 +239,16 @@ impl Connector {
             }
         }
     }
+}
+
+/// Refuses a database that may lose what it has acknowledged.
+fn refuse_loss(surroundings: &Surroundings) -> Result<()> {
+    let off = [("fsync", surroundings.fsync), ("full_page_writes", surroundings.full_page_writes)];
+    let Some((setting, _)) = off.iter().find(|(_, on)| !on) else { return Ok(()) };
+    Err(Error::Store(format!(
+        "{setting} is off: after a crash of that machine, acknowledged appends are lost or the log is torn; set {setting} = \
+         on, or say --accept-data-loss"
+    )))
 }
 
 /// Runs a connection until it ends, and notes what the server warns of.

@@ -3,7 +3,7 @@
 use pacioli_core::place::Place;
 use pacioli_core::store::{ReadError, StoreError};
 use pacioli_core::{InvalidAppend, StreamName};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// Any failure inside the engine.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +87,13 @@ impl Error {
                 None => is_lost(error),
                 Some(code) => {
                     let class = &code.code()[..2];
-                    // 57P: admin shutdown, crash, cannot connect now; 25006: read-only, so not the primary any more.
-                    class == "08" || code.code().starts_with("57P") || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                    let severity = error.as_db_error().and_then(|said| said.parsed_severity());
+                    // FATAL ends the session and PANIC the server, and what COMMIT has written by then may be there after
+                    // recovery. 57P: admin shutdown, crash, cannot connect now; 25006: read-only, not the primary any more.
+                    matches!(severity, Some(Severity::Fatal | Severity::Panic))
+                        || class == "08"
+                        || code.code().starts_with("57P")
+                        || *code == SqlState::READ_ONLY_SQL_TRANSACTION
                 }
             },
             _ => false,
@@ -107,6 +112,15 @@ impl Error {
                     || code.code() == "25P03"
             })
             || self.lost_a_race()
+    }
+
+    /// Whether one append of a batch can be the cause, so that the others are to be tried without it: its rows, or what a
+    /// trigger or an index on request says of them.
+    pub(crate) fn is_of_one_append(&self) -> bool {
+        match self {
+            Error::Invalid(_) | Error::Damaged { .. } | Error::Store(_) => true,
+            _ => self.state().is_some_and(|code| matches!(&code.code()[..2], "22" | "23" | "54" | "P0")),
+        }
     }
 
     /// Whether another partition's writer was first to note a consumer.

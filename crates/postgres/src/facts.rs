@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use futures::future::{try_join, try_join_all};
+use futures::future::try_join;
 use pacioli_core::decide::{Facts, KnownKey, checkpoint_at};
 use pacioli_core::place::{Checkpoint, Epoch, Place, Position};
 use pacioli_core::{
@@ -23,6 +23,8 @@ use crate::row::{self, Moment};
 const LOOKED_AT_MAX: i64 = 65_536;
 /// A client's clock may be off by this much; a UUIDv7 is looked up from so long before its own time on.
 const CLOCK_SLACK_MICROS: i64 = 24 * 3_600 * 1_000_000;
+/// An id that is older than this is taken at its word.
+const AHEAD_MICROS: i64 = 5_000_000;
 /// Before every id: the first moment of the year 0.
 const EARLIEST: Timestamp = Timestamp::from_micros(-62_167_219_200_000_000);
 
@@ -82,11 +84,12 @@ impl<'a> Asked<'a> {
 fn recorded_from(ids: &[Uuid], now: Timestamp) -> Moment {
     let mut earliest = now;
     for id in ids {
-        if id.get_version_num() != 7 {
+        let its_own = Timestamp::from_micros(((id.as_u128() >> 80) as i64).saturating_mul(1_000));
+        // A time that is still to come is of a clock that tells nothing.
+        if id.get_version_num() != 7 || its_own.as_micros() > now.as_micros() + AHEAD_MICROS {
             return Moment(EARLIEST);
         }
-        let millis = (id.as_u128() >> 80) as i64;
-        earliest = earliest.min(Timestamp::from_micros(millis.saturating_mul(1_000)));
+        earliest = earliest.min(its_own);
     }
     Moment(Timestamp::from_micros(earliest.as_micros() - CLOCK_SLACK_MICROS))
 }
@@ -168,11 +171,11 @@ pub(crate) async fn fetch(
         let answer = answer_under_key(session, partition, first, n, known).await?;
         facts.keys.insert(key, KnownKey { content, answer });
     }
-    if !asked.conditions.is_empty() {
-        for condition in asked.conditions {
-            if let Some(position) = first_match(session, asked.partition, condition).await? {
-                facts.matches.insert((partition, condition.clone()), Place { partition, position });
-            }
+    // One budget for all of them. Where they need more together than one alone may, the batch is halved.
+    let mut looks_left = LOOKED_AT_MAX;
+    for condition in asked.conditions {
+        if let Some(position) = first_match(session, asked.partition, condition, &mut looks_left).await? {
+            facts.matches.insert((partition, condition.clone()), Place { partition, position });
         }
     }
     Ok(Found { locked, facts, last_chunks })
@@ -268,11 +271,19 @@ fn too_wide() -> InvalidAppend {
 }
 
 /// The first event after the condition's checkpoint that matches any of its items.
-async fn first_match(session: &Session, partition: Partition, condition: &Condition) -> Result<Option<Position>> {
+async fn first_match(
+    session: &Session,
+    partition: Partition,
+    condition: &Condition,
+    looks_left: &mut i64,
+) -> Result<Option<Position>> {
     let after = condition.after.as_ref().map(|after| after.position(partition)).unwrap_or_default();
-    let items = condition.query.items.iter().map(|item| item_match(session, partition, item, after));
-    let found = try_join_all(items).await?;
-    Ok(found.into_iter().flatten().min())
+    let mut first = None;
+    for item in &condition.query.items {
+        let found = item_match(session, partition, item, after, looks_left).await?;
+        first = [first, found].into_iter().flatten().min();
+    }
+    Ok(first)
 }
 
 async fn item_match(
@@ -280,6 +291,7 @@ async fn item_match(
     partition: Partition,
     item: &QueryItem,
     after: Position,
+    looks_left: &mut i64,
 ) -> Result<Option<Position>> {
     let (part, after) = (i32::from(partition.0), after.0 as i64);
     let types: Vec<&str> = item.types.iter().map(|event_type| event_type.as_str()).collect();
@@ -289,11 +301,13 @@ async fn item_match(
         session.query_one(&statement, &[&part, &after, &types]).await?.get(0)
     } else {
         let statement = session.prepare_cached(sql!("find_tagged_match")).await?;
-        let row = session.query_one(&statement, &[&part, &after, &types, &tags]).await?;
-        let found: Option<i64> = row.get(0);
-        if found.is_none() && row.get::<_, i64>(1) > LOOKED_AT_MAX {
+        // One more than is left, to know whether that was all.
+        let row = session.query_one(&statement, &[&part, &after, &types, &tags, &(*looks_left + 1)]).await?;
+        let (found, looked_at): (Option<i64>, i64) = (row.get(0), row.get(1));
+        if found.is_none() && looked_at > *looks_left {
             return Err(too_wide().into());
         }
+        *looks_left = (*looks_left - looked_at).max(0);
         found
     };
     Ok(found.map(|position| Position(position as u64)))

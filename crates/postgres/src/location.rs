@@ -74,6 +74,11 @@ impl Location {
     }
 }
 
+/// What is wrong is not shown: a password with a sign of the URL's own in it is taken apart, and its parts look like
+/// parameters.
+const UNREADABLE: &str = "cannot be read: a parameter is unknown or has no value, or a sign in the password stands as it is \
+    (write `?`, `&`, `@`, `/` there as %3F, %26, %40, %2F)";
+
 fn wrong(problem: impl std::fmt::Display) -> StoreError {
     // Never the URL itself: it may hold a password.
     StoreError::new(format!("the store's URL {problem}; it looks like postgres://USER@HOST/DATABASE?schema=pacioli"))
@@ -99,8 +104,7 @@ impl FromStr for Location {
         let (mut schema, mut partitions, mut ssl, mut root_cert) = (DEFAULT_SCHEMA.to_owned(), None, None, None);
         let (mut others, mut hosts) = (Vec::new(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) =
-                pair.split_once('=').ok_or_else(|| wrong(format_args!("has `{pair}` without a value")))?;
+            let (name, value) = pair.split_once('=').ok_or_else(|| wrong(UNREADABLE))?;
             let value = percent_decode_str(value).decode_utf8().map_err(|_| wrong("is not UTF-8"))?.into_owned();
             match name {
                 "schema" => schema = value,
@@ -127,7 +131,7 @@ impl FromStr for Location {
         }
         check_schema(&schema)?;
         let plain = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
-        let mut config: Config = plain.parse().map_err(|error| wrong(format_args!("cannot be read ({error})")))?;
+        let mut config: Config = plain.parse().map_err(|_| wrong(UNREADABLE))?;
         for host in &hosts {
             config.host(host);
         }
@@ -231,6 +235,8 @@ mod tests {
             "postgres://u:secret@h/d?sslmode=prefer",
             "postgres://u:secret@h/d?target_session_attrs=read-only",
             "postgres://u:secret@h/d?nonsense=1",
+            "postgres://u:x?secret@h/d",
+            "postgres://h/d?password=x&secret",
             "postgres://u:secret@h/d?schema",
             "postgres://u:secret@h:x/d",
         ] {

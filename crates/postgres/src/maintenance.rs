@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pacioli_core::StoreError;
 use pacioli_core::place::{Checkpoint, Epoch};
+use tokio_postgres::error::SqlState;
 
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
@@ -88,11 +89,11 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut complained = false;
     loop {
         let work = async {
-            if session.as_ref().is_none_or(|session| session.is_closed()) {
+            if session.as_ref().is_none_or(|session| session.is_over() || !shared.leads_to(session)) {
                 session = Some(shared.connect(Purpose::Maintain).await?);
             }
             let Some(session) = &session else { return Ok(()) };
-            make_ahead_on(&shared, session, 0).await?;
+            session.within(make_ahead_on(&shared, session, 0)).await?;
             let mut said = Vec::new();
             freeze(session, &read_heads(session, shared.recent.epoch()).await?, &mut said).await?;
             said.into_iter().for_each(|line| tracing::info!("{line}"));
@@ -102,10 +103,13 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             Ok(()) => complained = false,
             Err(error) => {
                 // A role that may not make chunks leaves it to `pacioli maintain`; once is enough to say so.
-                if !complained && !error.ends_connection() {
+                if !complained && error.state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
                     tracing::warn!(%error, "this role cannot make chunks ahead; let `pacioli maintain` run as the owner");
+                    complained = true;
+                } else if !complained && !error.is_passing() {
+                    tracing::warn!(%error, "chunks could not be made ahead; it is tried again");
+                    complained = true;
                 }
-                complained = true;
                 session = None;
             }
         }

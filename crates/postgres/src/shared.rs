@@ -271,7 +271,7 @@ pub(crate) async fn reader(pool: &ReadPool) -> Result<managed::Object<Readers>> 
         Ok(session) => Ok(session),
         Err(managed::PoolError::Backend(error)) => Err(error),
         Err(managed::PoolError::Timeout(_)) => Err(Error::Unreachable(format!(
-            "no connection for a read came free within {} s; allow more with `max_readers`",
+            "no connection for a read came free within {} s; too many reads wait, try again later",
             POOL_PATIENCE.as_secs()
         ))),
         Err(error) => Err(Error::Unreachable(format!("no connection for a read: {error}"))),

@@ -78,7 +78,7 @@ impl Default for PostgresOptions {
             limits: Limits::default(),
             group_commit: GroupCommitLimits::default(),
             recent: RecentLimits::default(),
-            writers: 4,
+            writers: 16,
             readers: 16,
             chunk_events: CHUNK_EVENTS_DEFAULT,
             answer_within: Duration::from_secs(8),
@@ -139,7 +139,9 @@ impl PostgresStore {
     /// A [`StoreError`] that says what to do: the database cannot be reached, does not keep what it acknowledges, or the
     /// role may not make what is missing.
     pub async fn open(location: Location, options: PostgresOptions) -> std::result::Result<PostgresStore, StoreError> {
-        open(Connector::new(location)?, options).await.map_err(Error::into_store_error)
+        let connector = Connector::new(location)?;
+        let connector = if options.accept_data_loss { connector } else { connector.that_keeps() };
+        open(connector, options).await.map_err(Error::into_store_error)
     }
 
     /// The number of partitions.
@@ -164,15 +166,6 @@ impl PostgresStore {
 
 async fn open(connector: Connector, options: PostgresOptions) -> Result<PostgresStore> {
     let session = connector.connect(Purpose::Maintain).await?;
-    if !options.accept_data_loss {
-        let off = [("fsync", session.surroundings.fsync), ("full_page_writes", session.surroundings.full_page_writes)];
-        if let Some((setting, _)) = off.iter().find(|(_, on)| !on) {
-            return Err(Error::Store(format!(
-                "{setting} is off: after a crash of that machine, acknowledged appends are lost or the log is torn; set \
-                 {setting} = on, or say --accept-data-loss"
-            )));
-        }
-    }
     let location = connector.location();
     let partitions = options.partitions.or(location.partitions());
     let new = NewStore { partitions: partitions.unwrap_or(1), chunk_events: options.chunk_events };

@@ -111,7 +111,8 @@ impl Writer {
                 }
                 continue;
             }
-            self.answer_partition(partition, appends, answers).await;
+            let deadline = Instant::now() + self.shared.answer_within;
+            self.answer_partition(partition, appends, answers, deadline).await;
         }
     }
 
@@ -121,9 +122,9 @@ impl Writer {
         partition: Partition,
         appends: Vec<Append>,
         answers: Vec<Answer>,
+        deadline: Instant,
     ) -> BoxFuture<'_, ()> {
         async move {
-            let deadline = Instant::now() + self.shared.answer_within;
             let (mut appends, mut answers) = (appends, answers);
             // What was decided by a transaction whose end is not known.
             let mut decided: Option<Vec<AppendOutcome>> = None;
@@ -160,12 +161,13 @@ impl Writer {
                         if error.ends_connection() {
                             self.session = None;
                         }
-                        if error.lacks_partition() && self.make_room(appends.iter().map(Append::events).sum()).await {
+                        let events = appends.iter().map(Append::events).sum();
+                        if error.lacks_partition() && self.make_room(events, deadline).await {
                             continue;
                         }
                         if !error.is_passing() && !error.lacks_partition() {
-                            if appends.len() > 1 && decided.is_none() {
-                                return self.answer_in_halves(partition, appends, answers).await;
+                            if appends.len() > 1 && decided.is_none() && error.is_of_one_append() {
+                                return self.answer_in_halves(partition, appends, answers, deadline).await;
                             }
                             return answer_failure(error, decided.is_some(), answers);
                         }
@@ -189,22 +191,28 @@ impl Writer {
     }
 
     /// Something in one of them failed the whole batch. That is its trouble and not the others'.
-    async fn answer_in_halves(&mut self, partition: Partition, mut appends: Vec<Append>, mut answers: Vec<Answer>) {
+    async fn answer_in_halves(
+        &mut self,
+        partition: Partition,
+        mut appends: Vec<Append>,
+        mut answers: Vec<Answer>,
+        deadline: Instant,
+    ) {
         let half = appends.len() / 2;
         let (late_appends, late_answers) = (appends.split_off(half), answers.split_off(half));
-        self.answer_partition(partition, appends, answers).await;
-        self.answer_partition(partition, late_appends, late_answers).await;
+        self.answer_partition(partition, appends, answers, deadline).await;
+        self.answer_partition(partition, late_appends, late_answers, deadline).await;
     }
 
-    /// Makes the chunk or period that the log ran into; false where that is not allowed.
-    async fn make_room(&mut self, events: usize) -> bool {
-        match maintenance::make_ahead(&self.shared, events).await {
+    /// Makes the chunk or period that the log ran into, in time; false where that is not allowed.
+    async fn make_room(&mut self, events: usize, deadline: Instant) -> bool {
+        match in_time(deadline, maintenance::make_ahead(&self.shared, events)).await {
             Ok(made) => {
                 tracing::warn!(made, "the log reached the end of its chunks; more were made");
                 made > 0
             }
             Err(error) => {
-                tracing::error!(%error, "the log reached the end of its chunks, and this role may make no more: run `pacioli maintain`");
+                tracing::error!(%error, "the log reached the end of its chunks, and no more could be made: run `pacioli maintain`");
                 false
             }
         }

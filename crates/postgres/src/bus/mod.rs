@@ -76,6 +76,9 @@ async fn arrived(shared: &Shared, pool: &ReadPool, place: Place) -> Result<()> {
         };
         let scanned = {
             let session = reader(pool).await?;
+            // The slot announces a commit before its standby has answered, and so before anybody sees it.
+            let visible = session.within(read_heads(&session, epoch)).await?.position(partition);
+            let scan = Scan { up_to: head.min(visible), ..scan };
             session.within(read::scan(shared, &session, &scan)).await?
         };
         if scanned.events.is_empty() {
