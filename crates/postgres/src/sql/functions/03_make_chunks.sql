@@ -1,5 +1,6 @@
 -- Makes the chunks that are missing up to `ahead` beyond the one that holds `at_pos`; returns the numbers of those it made.
--- CREATE and then ATTACH: PARTITION OF would lock out readers and appends.
+-- CREATE and then ATTACH: PARTITION OF would lock out readers and appends. Whoever may append may call it, so it goes no
+-- further than appends can: one batch, or four chunks, beyond the highest head.
 CREATE OR REPLACE FUNCTION {schema}.make_chunks(at_pos bigint, ahead int) RETURNS SETOF int LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
 DECLARE
@@ -8,6 +9,10 @@ DECLARE
     made text;
     extra record;
 BEGIN
+    ahead := least(ahead, 16);
+    at_pos := least(at_pos, greatest(4 * size, 65536) +
+        (SELECT max(coalesce((SELECT c.last_pos FROM commits c WHERE c.part = h.part ORDER BY c.first_pos DESC LIMIT 1),
+                             h.floor_pos)) FROM heads h));
     FOR wanted IN
         SELECT c FROM generate_series(0, (at_pos / size)::int + ahead) c
          WHERE c >= coalesce((SELECT min(chunk) FROM chunks), 0) AND NOT EXISTS (SELECT FROM chunks WHERE chunk = c) ORDER BY c

@@ -155,7 +155,7 @@ BEGIN
             PERFORM make_chunks(append.last_position, 1);
         END IF;
         IF NOT EXISTS (SELECT FROM periods p WHERE p.begins_at <= recorded AND p.ends_at > recorded) THEN
-            PERFORM turn_periods();
+            PERFORM turn_periods(forget => false);
         END IF;
         INSERT INTO events (part, recorded_at, schema_version, position, version, occurred_at, id, stream, type, data, metadata, tags)
         SELECT home, recorded, coalesce(e.schema_version, 1), head + e.n, append.first_version + e.n - 1, e.occurred_at, e.id, name, e.type,

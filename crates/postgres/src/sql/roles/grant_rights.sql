@@ -5,6 +5,8 @@ DO $$
 DECLARE
     callable text;
 BEGIN
+    -- Who may make things in the schema could put a function or a table of his own in front of what is called there.
+    REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
     -- PostgreSQL lets everybody call a new function.
     REVOKE ALL ON ALL ROUTINES IN SCHEMA {schema} FROM PUBLIC;
     REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM PUBLIC;
