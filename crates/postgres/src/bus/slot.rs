@@ -232,7 +232,6 @@ async fn stream<S: WalSource>(
             }
             () = tokio::time::sleep_until(hand_on_at.unwrap_or(compare_at)), if hand_on_at.is_some() => {
                 doorbells.hand_on(shared, pool).await;
-                doorbells.ack(&session.source);
             }
             () = tokio::time::sleep_until(compare_at) => {
                 if shared.identity() != session.identity || shared.recent.epoch() != session.epoch {
@@ -353,11 +352,10 @@ impl Doorbells {
         };
     }
 
-    /// Lets the log go that nobody waits for.
+    /// Lets go of the log that was taken, handed on or not: what is missing is read from the table. And a database that
+    /// shuts down waits until all of it is confirmed, while nothing can be read any more.
     fn ack(&self, source: &impl WalSource) {
-        if self.pending.is_empty() {
-            source.ack(self.end);
-        }
+        source.ack(self.end);
     }
 
     /// Whether all of these heads were announced.

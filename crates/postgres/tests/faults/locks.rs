@@ -127,7 +127,8 @@ async fn a_role_that_may_make_no_chunks_says_so_and_goes_on_once_there_are_some(
         .await;
     let grants = "CREATE ROLE app LOGIN; GRANT USAGE ON SCHEMA pacioli TO app; \
                   GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA pacioli TO app; \
-                  REVOKE EXECUTE ON FUNCTION pacioli.make_chunks(bigint, int) FROM PUBLIC";
+                  GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pacioli TO app; \
+                  REVOKE EXECUTE ON FUNCTION pacioli.make_chunks(bigint, int) FROM app, PUBLIC";
     blocking(|| cluster.sql(&database, grants));
     let url = cluster.url(&database).replace("postgres@", "app@");
     let store = open(&url, tiny).await.expect("the store opens");

@@ -10,4 +10,4 @@ mod cuts;
 mod locks;
 mod refusals;
 mod stalls;
-mod standbys;
+mod system_only;

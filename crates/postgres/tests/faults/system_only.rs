@@ -1,4 +1,5 @@
-//! A synchronous standby that is gone: what waits for it is not acknowledged, whoever cancels the wait.
+//! A synchronous standby that is gone: what waits for it is not acknowledged, whoever cancels the wait. Making one takes
+//! programs that come with a whole PostgreSQL only.
 
 use std::time::Duration;
 
