@@ -34,14 +34,14 @@ pub async fn maintain(location: &Location) -> std::result::Result<Vec<String>, S
     work.await.map_err(Error::into_store_error)
 }
 
-/// Makes chunks and periods as they are needed for so many more events; returns how many chunks.
+/// Makes chunks and periods as they are needed for so many more events; returns how much it did.
 async fn make(session: &Session, heads: &Checkpoint, events: usize, said: &mut Vec<String>) -> Result<usize> {
     let highest = highest(heads) + events as i64;
     let chunks = session.query(sql!("make_chunks"), &[&highest, &CHUNKS_AHEAD]).await?;
     said.extend(chunks.iter().map(|row| format!("made chunk {}", row.get::<_, i32>(0))));
     let periods = session.query(sql!("turn_periods"), &[]).await?;
     said.extend(periods.iter().map(|row| row.get::<_, String>(0)));
-    Ok(chunks.len())
+    Ok(chunks.len() + periods.len())
 }
 
 /// Freezes chunks that will not change any more, so that no vacuum has to visit them again.
@@ -65,7 +65,7 @@ fn highest(heads: &Checkpoint) -> i64 {
     heads.iter().map(|place| place.position.0).max().unwrap_or_default() as i64
 }
 
-/// Makes chunks and periods for a batch that found none; returns how many chunks.
+/// Makes chunks and periods for a batch that found none; returns how much it did.
 pub(crate) async fn make_ahead(shared: &Shared, events: usize) -> Result<usize> {
     let session = shared.connect(Purpose::Maintain).await?;
     make_ahead_on(shared, &session, events).await

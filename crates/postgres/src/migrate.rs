@@ -20,6 +20,10 @@ pub(crate) const CHUNKS_AHEAD: i32 = 3;
 
 const MIGRATIONS: &[(i32, &str, &str)] = &[(1, "create the log", sql!("migrations/0001_create_the_log"))];
 
+/// Raised with every release that changes a text below or of a role, so that of two servers of different versions on one
+/// store, the older leaves it alone.
+const DEFINITIONS_VERSION: i32 = 1;
+
 /// Made anew when their text changes, in this order.
 const DEFINITIONS: &[&str] = &[
     sql!("functions/01_refuse_change"),
@@ -118,7 +122,10 @@ pub fn script(location: &Location, new: NewStore) -> String {
         add(sql);
     }
     add(&format!("INSERT INTO {schema}.migrations (version, name) VALUES {}", applied()));
-    add(&format!("UPDATE {schema}.migrations SET definitions = '{}'", definitions_hash()));
+    add(&format!(
+        "UPDATE {schema}.migrations SET definitions = '{}', definitions_version = {DEFINITIONS_VERSION}",
+        definitions_hash()
+    ));
     script.push_str("COMMIT;\n");
     script
 }
@@ -186,8 +193,7 @@ fn check_database(session: &Session) -> Result<()> {
 
 /// Whether there is a store in the schema, of whatever version.
 async fn is_there(session: &Session, schema: &str) -> Result<bool> {
-    let found = format!("{schema}.migrations");
-    Ok(session.query_one(sql!("find_relation"), &[&found]).await?.get::<_, Option<String>>(0).is_some())
+    Ok(session.query_one(sql!("find_store"), &[&schema]).await?.get(0))
 }
 
 /// Checks that there is a store that this build can use as it is, and makes nothing.
@@ -207,22 +213,48 @@ pub(crate) async fn check_existing(session: &Session, schema: &str) -> Result<()
     Ok(())
 }
 
-/// Whether every migration was applied and the definitions are of this build. A newer store is refused.
+/// What was made in a schema.
+struct Made {
+    /// The newest migration that was applied, 0 for none.
+    migration: i32,
+    /// Whether the definitions are of this build.
+    is_ours: bool,
+    /// Whether they are of a newer one.
+    is_newer: bool,
+}
+
+/// Reads what was made. A store with migrations that this build does not know is refused.
+async fn read_made(session: &Session, schema: &str) -> Result<Made> {
+    let row = session.query_one(sql!("read_migrations"), &[]).await?;
+    let (applied, definitions, version): (Option<i32>, Option<String>, Option<i32>) =
+        (row.get(0), row.get(1), row.get(2));
+    let migration = applied.unwrap_or_default();
+    let newest = newest_migration();
+    if migration > newest {
+        return Err(Error::Store(format!(
+            "the store in schema `{schema}` was made by a newer version of Pacioli: it is at migration {migration}, this build \
+             knows {newest}; use the newer build"
+        )));
+    }
+    Ok(Made {
+        migration,
+        is_ours: definitions.as_deref() == Some(&*definitions_hash()),
+        is_newer: version.is_some_and(|version| version > DEFINITIONS_VERSION),
+    })
+}
+
+fn newest_migration() -> i32 {
+    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
+}
+
+/// Whether every migration was applied and the definitions are of this build, or of a newer one, which keeps what older ones
+/// need. A store with newer migrations is refused.
 pub(crate) async fn is_current(session: &Session, schema: &str) -> Result<bool> {
     if !is_there(session, schema).await? {
         return Ok(false);
     }
-    let row = session.query_one(sql!("read_migrations"), &[]).await?;
-    let (applied, definitions): (Option<i32>, Option<String>) = (row.get(0), row.get(1));
-    let newest = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
-    if applied.is_some_and(|applied| applied > newest) {
-        return Err(Error::Store(format!(
-            "the store in schema `{schema}` was made by a newer version of Pacioli: it is at migration {}, this build knows \
-             {newest}; use the newer build",
-            applied.unwrap_or_default()
-        )));
-    }
-    Ok(applied == Some(newest) && definitions.as_deref() == Some(&*definitions_hash()))
+    let made = read_made(session, schema).await?;
+    Ok(made.migration == newest_migration() && (made.is_ours || made.is_newer))
 }
 
 async fn make(session: &Session, schema: &str, new: NewStore) -> Result<Vec<String>> {
@@ -240,6 +272,22 @@ async fn make(session: &Session, schema: &str, new: NewStore) -> Result<Vec<Stri
     Ok(said)
 }
 
+/// Refuses a schema in which a store would lie among the things of others, or others could put theirs.
+async fn check_schema(session: &Session, schema: &str) -> Result<()> {
+    let row = session.query_one(sql!("look_into_schema"), &[&schema]).await?;
+    let (is_used, is_open): (bool, bool) = (row.get(0), row.get(1));
+    if is_used {
+        return Err(Error::Store(format!("schema `{schema}` holds other things; name a schema for the store alone")));
+    }
+    if is_open {
+        return Err(Error::Store(format!(
+            "others than its owner may make things in schema `{schema}`: take CREATE on it from them, or name a schema for \
+             the store alone"
+        )));
+    }
+    Ok(())
+}
+
 async fn make_in_transaction(session: &Session, schema: &str, new: NewStore, said: &mut Vec<String>) -> Result<()> {
     // Two servers that start together: the second waits, and then finds everything made.
     session.execute(sql!("lock_migrations"), &[&schema]).await?;
@@ -247,13 +295,19 @@ async fn make_in_transaction(session: &Session, schema: &str, new: NewStore, sai
     if !found.get::<_, bool>(0) {
         session.batch_execute(&format!("CREATE SCHEMA {schema}")).await?;
         said.push(format!("made schema {schema}"));
+    } else if !is_there(session, schema).await? {
+        check_schema(session, schema).await?;
     }
     session.batch_execute(&fill(sql!("create_migrations"), schema, new)).await?;
-    let applied = session.query_one(sql!("read_migrations"), &[]).await?.get::<_, Option<i32>>(0).unwrap_or(0);
-    for (version, name, sql) in MIGRATIONS.iter().filter(|(version, ..)| *version > applied) {
+    // Another server may have been first, and of a newer version.
+    let made = read_made(session, schema).await?;
+    for (version, name, sql) in MIGRATIONS.iter().filter(|(version, ..)| *version > made.migration) {
         session.batch_execute(&fill(sql, schema, new)).await?;
         session.execute(sql!("insert_migration"), &[version, name]).await?;
         said.push(format!("migration {version}: {name}"));
+    }
+    if made.is_newer {
+        return Ok(());
     }
     for sql in DEFINITIONS {
         session.batch_execute(&fill(sql, schema, new)).await?;
@@ -262,7 +316,7 @@ async fn make_in_transaction(session: &Session, schema: &str, new: NewStore, sai
         session.batch_execute(&statement).await?;
     }
     let roles = roles::establish(session, schema).await?;
-    session.execute(sql!("write_definitions"), &[&definitions_hash()]).await?;
+    session.execute(sql!("write_definitions"), &[&definitions_hash(), &DEFINITIONS_VERSION]).await?;
     said.push("made the functions and views of this version".to_owned());
     said.push(roles);
     Ok(())

@@ -12,6 +12,7 @@ use pacioli_core::recent::Recent;
 use pacioli_core::store::{Bus, Epochs};
 use pacioli_core::{Limits, Partition};
 use tokio::sync::Notify;
+use tokio_postgres::error::SqlState;
 
 use crate::connect::{Connector, Identity, Purpose, Session};
 use crate::error::{Error, Result};
@@ -172,11 +173,19 @@ impl Shared {
             return Err(Error::Unreachable("the primary changed again while it was looked at".to_owned()));
         }
         let take = async {
-            session.execute(sql!("meet_database"), &[&(self.recent.epoch().0 as i32)]).await?;
-            self.take_epochs(&session).await
+            let asked = session.execute(sql!("meet_database"), &[&(self.recent.epoch().0 as i32)]).await;
+            let may = match asked.map_err(Error::from) {
+                // Who may only read goes on in the epochs that are there, and asks again with the next connection.
+                Err(error) if error.state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => false,
+                met => met.map(|_| true)?,
+            };
+            self.take_epochs(&session).await?;
+            Ok(may)
         };
         // Everybody who connects waits for this.
-        session.within(take).await?;
+        if !session.within(take).await? {
+            return Ok(());
+        }
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = met;
         Ok(())
     }

@@ -19,6 +19,7 @@ use pacioli_core::subscription::{self, LogSource, Scan, Scanned, Subscribe};
 use pacioli_core::{Checkpoint, Limits, StreamName};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 
 use crate::bus;
 use crate::connect::{Connector, Purpose};
@@ -175,7 +176,11 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
     } else {
         migrate::migrate(&session, location.schema(), new).await?
     };
-    session.execute(sql!("meet_database"), &[&0_i32]).await?;
+    match session.execute(sql!("meet_database"), &[&0_i32]).await.map_err(Error::from) {
+        // Who may only read takes the epochs as they are; whoever appends begins the next.
+        Err(error) if options.must_exist && error.state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {}
+        met => drop(met?),
+    }
     let chunk_events = migrate::check_partitions(&session, location.schema(), partitions).await?;
     let epochs = read_epochs(&session).await?;
     let heads = read_heads(&session, epochs.current()).await?;
@@ -194,10 +199,11 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
     }));
     let pool = read_pool(Arc::clone(&shared), options.readers);
     let writers = (0..writers).map(|number| tokio::spawn(writer::run(Arc::clone(&shared), number))).collect();
-    let others = vec![
-        tokio::spawn(maintenance::keep(Arc::clone(&shared))),
-        tokio::spawn(bus::follow(Arc::clone(&shared), pool.clone(), options.poll_only)),
-    ];
+    let mut others = vec![tokio::spawn(bus::follow(Arc::clone(&shared), pool.clone(), options.poll_only))];
+    // Who only reads needs no room.
+    if !options.must_exist {
+        others.push(tokio::spawn(maintenance::keep(Arc::clone(&shared))));
+    }
     Ok(PostgresStore { handle: Arc::new(Handle { shared, pool, made, _writers: writers, others }) })
 }
 

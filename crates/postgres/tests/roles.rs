@@ -1,7 +1,7 @@
 //! Who may do what with a store: a table of role, object and verb, checked by doing it.
 
 use pacioli_core::lease::LeaseOutcome;
-use pacioli_core::store::{EventStore, Filter, PayloadChoice, ReadLog};
+use pacioli_core::store::{Direction, EventStore, Filter, ListStreams, PayloadChoice, ReadLog, ReadStream};
 use pacioli_core::{Append, AppendOutcome, EventId, EventType, ExpectedVersion, NewEvent, StreamName};
 use pacioli_pgtest::{Cluster, ClusterOptions, shared};
 use pacioli_postgres::{PostgresOptions, maintenance, migrate};
@@ -309,6 +309,40 @@ async fn a_server_runs_as_a_member_of_appender() {
 }
 
 #[tokio::test]
+async fn a_member_of_reader_opens_the_store_and_reads() {
+    let cluster = shared();
+    let url = pacioli_pgtest::database_url("roles_reader");
+    let store = open(&url, options()).await.expect("a store");
+    append(&store, "account-1", 1).await;
+    drop(store);
+    let url = login(cluster, &url, "roles_reader_login", "IN ROLE pacioli_reader");
+
+    let refused = open(&url, options()).await.err().expect("who opens to append is refused");
+    assert!(refused.reason.contains("permission denied"), "{refused}");
+    let patient = Duration::from_millis(600);
+    let reading = PostgresOptions { must_exist: true, answer_within: patient, ..options() };
+    let store = open(&url, reading).await.expect("who only reads is not");
+    let filter = Filter::default();
+    let read = ReadLog { after: None, filter, limit: 10, payload: PayloadChoice::All };
+    assert_eq!(store.read_log(read).await.expect("the log").events.len(), 1);
+    let stream = StreamName::new("account-1").expect("a name");
+    let read = ReadStream {
+        stream: stream.clone(),
+        from: None,
+        direction: Direction::Forward,
+        limit: 10,
+        payload: PayloadChoice::All,
+    };
+    assert_eq!(store.read_stream(read).await.expect("the stream").events.len(), 1);
+    assert_eq!(store.stream(&stream).await.expect("an answer").expect("the stream").version.0, 0);
+    let list = ListStreams { limit: 10, ..ListStreams::default() };
+    assert_eq!(store.list_streams(list).await.expect("the streams").streams.len(), 1);
+    let asked = Append::to(stream, ExpectedVersion::Any, vec![event(2)]);
+    let error = store.append(asked).await.expect_err("it may not append");
+    assert!(error.to_string().contains("permission denied for table heads"), "{error}");
+}
+
+#[tokio::test]
 async fn an_application_appends_by_the_functions_alone() {
     let cluster = shared();
     let url = pacioli_pgtest::database_url("roles_application");
@@ -396,4 +430,71 @@ async fn stores_of_one_name_in_many_databases_are_made_at_the_same_time() {
     for said in made {
         assert!(said.expect("a store").join("\n").contains("pacioli_owner owns the store"));
     }
+}
+
+#[tokio::test]
+async fn a_schema_that_holds_or_takes_things_of_others_is_refused() {
+    let url = pacioli_pgtest::database_url("roles_schemas");
+    let client = connect(&url).await;
+    client
+        .batch_execute(
+            "CREATE SCHEMA roles_tables; CREATE TABLE roles_tables.orders (id int);
+             CREATE SCHEMA roles_framework; CREATE TABLE roles_framework.migrations (id int, definitions text);
+             CREATE SCHEMA roles_calls; CREATE FUNCTION roles_calls.one() RETURNS int LANGUAGE sql RETURN 1;
+             CREATE SCHEMA roles_open; GRANT CREATE ON SCHEMA roles_open TO PUBLIC;
+             CREATE SCHEMA roles_given; GRANT USAGE ON SCHEMA roles_given TO PUBLIC",
+        )
+        .await
+        .expect("schemas");
+    let at = |schema: &str| format!("{url}{}schema={schema}", if url.contains('?') { '&' } else { '?' });
+    for (schema, why) in [
+        ("roles_tables", "holds other things"),
+        ("roles_framework", "holds other things"),
+        ("roles_calls", "holds other things"),
+        ("roles_open", "others than its owner may make things"),
+    ] {
+        let by_init = migrate::init(&location(&at(schema)), None).await.expect_err("refused");
+        let by_open = open(&at(schema), options()).await.err().expect("refused");
+        for refused in [by_init, by_open] {
+            assert!(refused.reason.contains(why) && refused.reason.contains(schema), "{refused}");
+        }
+        let made = "SELECT count(*) FROM pg_class WHERE relnamespace = $1::text::regnamespace AND relname = 'events'";
+        assert_eq!(client.query_one(made, &[&schema]).await.expect("a count").get::<_, i64>(0), 0, "{schema}");
+        let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE $1 || '\\_%'";
+        assert_eq!(client.query_one(roles, &[&schema]).await.expect("a count").get::<_, i64>(0), 0, "{schema}");
+    }
+    // An empty one was made for the store, which then shuts it.
+    migrate::init(&location(&at("roles_given")), None).await.expect("a store");
+    let open =
+        "SELECT count(*) FROM pg_namespace n, aclexplode(n.nspacl) a WHERE nspname = 'roles_given' AND grantee = 0";
+    assert_eq!(client.query_one(open, &[]).await.expect("a count").get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn an_older_server_leaves_the_functions_of_a_newer_one() {
+    let url = pacioli_pgtest::database_url("roles_rolling");
+    migrate::init(&location(&url), None).await.expect("a store");
+    let client = connect(&url).await;
+    for (version, is_left) in [("NULL", false), ("0", false), ("1", false), ("2", true)] {
+        client
+            .batch_execute(&format!(
+                "CREATE OR REPLACE FUNCTION guard(guarded regclass, against text DEFAULT '') RETURNS void LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE 'newer'; END $$;
+                 UPDATE migrations SET definitions = 'other', definitions_version = {version}"
+            ))
+            .await
+            .expect("another build's");
+        let store = open(&url, options()).await.expect("it opens");
+        assert_eq!(store.made().is_empty(), is_left, "{version}: {:?}", store.made());
+        assert!(matches!(append(&store, "account-1", 1).await, AppendOutcome::Appended(_)), "{version}");
+        drop(store);
+        assert_eq!(migrate::init(&location(&url), None).await.expect("nothing to do"), Vec::<String>::new());
+        let text = "SELECT prosrc LIKE '%newer%' FROM pg_proc WHERE proname = 'guard' AND pronamespace = 'pacioli'::regnamespace";
+        let left: bool = client.query_one(text, &[]).await.expect("an answer").get(0);
+        assert_eq!(left, is_left, "{version}");
+    }
+    let row = client.query_one("SELECT definitions, definitions_version FROM migrations", &[]).await.expect("a row");
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(1)), ("other", 2));
+    let reading = PostgresOptions { must_exist: true, ..options() };
+    open(&url, reading).await.expect("a newer store is one that can be read");
 }

@@ -3,5 +3,6 @@ CREATE TABLE IF NOT EXISTS {schema}.migrations (
     version int PRIMARY KEY,
     name text NOT NULL,
     definitions text,
+    definitions_version int,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )

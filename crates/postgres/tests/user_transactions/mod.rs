@@ -8,3 +8,4 @@ mod guards;
 mod refusals;
 mod session;
 mod together;
+mod upkeep;
