@@ -12,6 +12,7 @@ use pacioli_server::{OpenError, OpenOptions, Opened};
 use tokio::net::TcpStream;
 
 use crate::failure::Failure;
+use crate::output::say;
 
 /// How long a server may take until it accepts the first connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -128,7 +129,10 @@ impl StoreArgs {
             Place::Store(url) => {
                 // A command is short: a slot would cost the database more than a look now and then.
                 let poll_only = is_postgres(&url);
-                Ok(Target::InProcess(open_store(&url, OpenOptions { poll_only, ..options }).await?.store))
+                let Opened { store, made } = open_store(&url, OpenOptions { poll_only, ..options }).await?;
+                // A schema that was mistyped would else be another ledger, and nobody would know.
+                made.iter().for_each(|line| say(line));
+                Ok(Target::InProcess(store))
             }
         }
     }

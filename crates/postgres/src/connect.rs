@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Config, SslMode};
 use tokio_postgres::error::Severity;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -177,7 +178,7 @@ impl Connector {
     /// # Errors
     /// [`Error::Unreachable`] with what each host said.
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Session> {
-        let mut problems = Vec::new();
+        let (mut problems, mut answered) = (Vec::new(), false);
         let hosts = self.location.hosts();
         let first = self.first.load(Ordering::Relaxed);
         for step in 0..hosts.len() {
@@ -193,10 +194,14 @@ impl Connector {
                     self.first.store(index, Ordering::Relaxed);
                     return Ok(session);
                 }
-                Err(error) => problems.push(format!("{}: {error}", Location::describe(host))),
+                Err(error) => {
+                    answered |= matches!(error, Error::Store(_));
+                    problems.push(format!("{}: {}", Location::describe(host), explain(&error)));
+                }
             }
         }
-        Err(Error::Unreachable(format!("the database cannot be reached: {}", problems.join("; "))))
+        let cannot = if answered { "the database cannot be used" } else { "the database cannot be reached" };
+        Err(Error::Unreachable(format!("{cannot}: {}", problems.join("; "))))
     }
 
     async fn connect_to(&self, index: usize, host: &Config, purpose: Purpose) -> Result<Session> {
@@ -241,6 +246,19 @@ impl Connector {
     }
 }
 
+/// What a host said, and what to do where its own words leave that open.
+fn explain(error: &Error) -> String {
+    let said = error.to_string();
+    if said.contains("password missing") {
+        return "it asks for a password, and there is none: write postgres://USER:PASSWORD@HOST/DATABASE, or set PGPASSWORD"
+            .to_owned();
+    }
+    if error.state() == Some(&SqlState::INVALID_CATALOG_NAME) {
+        return format!("{said}; make it with CREATE DATABASE");
+    }
+    said
+}
+
 /// Refuses a database that may lose what it has acknowledged.
 fn refuse_loss(surroundings: &Surroundings) -> Result<()> {
     let off = [("fsync", surroundings.fsync), ("full_page_writes", surroundings.full_page_writes)];
@@ -261,6 +279,8 @@ where
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
             match message {
                 // The plain severity is in the server's language.
+                // A rollback behind a COMMIT that failed finds nothing to roll back.
+                Ok(AsyncMessage::Notice(notice)) if *notice.code() == SqlState::NO_ACTIVE_SQL_TRANSACTION => {}
                 Ok(AsyncMessage::Notice(notice)) if notice.parsed_severity() == Some(Severity::Warning) => {
                     tracing::warn!(message = notice.message(), "PostgreSQL warns");
                     warned.store(true, Ordering::Release);

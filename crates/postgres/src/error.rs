@@ -158,7 +158,16 @@ impl Error {
                  owner, appends go on by themselves ({self})"
             ));
         }
-        StoreError::new(self.to_string())
+        let hint = match &self {
+            Error::Postgres(_) if self.state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                "; the store's roles, and what each may, are told by `pacioli doctor`: ask its owner for the one you need"
+            }
+            Error::Postgres(_) if self.is_of_one_append() => {
+                "; an index, a trigger or a constraint of your own on the log may refuse this event: see `pacioli index list`"
+            }
+            _ => "",
+        };
+        StoreError::new(format!("{self}{hint}"))
     }
 }
 

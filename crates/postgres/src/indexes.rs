@@ -12,6 +12,7 @@ use pacioli_core::StoreError;
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::migrate::check_existing;
 
 /// PostgreSQL cuts names at 63 bytes, and 15 of them are the chunk's.
 const NAME_BYTES_MAX: usize = 48;
@@ -112,6 +113,7 @@ async fn connect(location: &Location) -> std::result::Result<Session, StoreError
     let connector = Connector::new(location.clone())?;
     let work = async {
         let session = connector.connect(Purpose::Maintain).await?;
+        check_existing(&session, location.schema()).await?;
         // An index that is made while appends go on waits for whoever is older than it, as long as that takes.
         session.batch_execute("SET lock_timeout = 0").await?;
         Ok::<_, Error>(session)

@@ -12,7 +12,9 @@ pub const DEFAULT_SCHEMA: &str = "pacioli";
 
 /// A store's URL, taken apart: `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?schema=S&partitions=P`.
 ///
-/// Several hosts are tried in turn until one takes writes. Everything that libpq knows may stand behind the `?`; ours are
+/// Several hosts are tried in turn until one takes writes. Without a password in it, that of the environment's `PGPASSWORD`
+/// is used. Behind the `?` may stand `host`, `port`, `user`, `password`, `dbname`, `application_name`, `connect_timeout` and
+/// `options`, as libpq takes them; ours are
 ///
 /// | parameter | |
 /// | --- | --- |
@@ -117,7 +119,11 @@ impl FromStr for Location {
                     ssl = Some(match value.as_str() {
                         "disable" => SslMode::Disable,
                         "require" | "verify-ca" | "verify-full" => SslMode::Require,
-                        _ => return Err(wrong("has an `sslmode` that is neither `disable` nor `verify-full`")),
+                        _ => {
+                            return Err(wrong(
+                                "has an `sslmode` that is neither `disable` nor `verify-full` (nor `require` or `verify-ca`, which check no less here)",
+                            ));
+                        }
                     });
                 }
                 "sslrootcert" => root_cert = Some(PathBuf::from(value)),
@@ -161,6 +167,8 @@ fn one_a_host(config: &Config, ssl: Option<SslMode>) -> Result<Vec<Config>, Stor
             one.user(user);
         }
         if let Some(password) = config.get_password() {
+            one.password(password);
+        } else if let Ok(password) = std::env::var("PGPASSWORD") {
             one.password(password);
         }
         if let Some(database) = config.get_dbname() {

@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
 use crate::location::Location;
-use crate::migrate::CHUNKS_AHEAD;
+use crate::migrate::{CHUNKS_AHEAD, check_existing};
 use crate::shared::{Shared, read_heads};
 
 /// How often an open store looks whether there is something to do.
@@ -25,6 +25,7 @@ pub async fn maintain(location: &Location) -> std::result::Result<Vec<String>, S
     let connector = Connector::new(location.clone())?;
     let work = async {
         let session = connector.connect(Purpose::Maintain).await?;
+        check_existing(&session, location.schema()).await?;
         let heads = read_heads(&session, Epoch::FIRST).await?;
         let mut said = Vec::new();
         make(&session, &heads, 0, &mut said).await?;

@@ -35,8 +35,10 @@ use crate::writer;
 /// A writer that has taken an append answers within [`PostgresOptions::answer_within`]; so much later nobody waits any more.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a read of the log goes on asking a database that is away, before its reader is told.
+/// How long a page goes on asking a database that is away, before its reader is told.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a subscription does: recovery after a crash and a failover by hand take minutes.
+const FOLLOW_PATIENCE: Duration = Duration::from_secs(600);
 /// How long it pauses in between.
 const READ_PAUSE: Duration = Duration::from_millis(100);
 
@@ -156,8 +158,8 @@ impl PostgresStore {
     }
 
     /// The store as the subscription loop sees it. It holds a handle, so a subscription keeps the store open.
-    fn source(&self) -> Arc<Source> {
-        Arc::new(Source { handle: Arc::clone(&self.handle) })
+    fn source(&self, patience: Duration) -> Arc<Source> {
+        Arc::new(Source { handle: Arc::clone(&self.handle), patience })
     }
 
     fn shared(&self) -> &Shared {
@@ -231,11 +233,11 @@ impl EventStore for PostgresStore {
     }
 
     async fn read_log(&self, read: ReadLog) -> std::result::Result<LogPage, ReadError> {
-        subscription::read_log(&*self.source(), read).await
+        subscription::read_log(&*self.source(READ_PATIENCE), read).await
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> std::result::Result<Deliveries, ReadError> {
-        subscription::subscribe(self.source(), subscribe).await
+        subscription::subscribe(self.source(FOLLOW_PATIENCE), subscribe).await
     }
 
     async fn stream(&self, stream: &StreamName) -> std::result::Result<Option<StreamInfo>, ReadError> {
@@ -251,7 +253,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn head(&self) -> std::result::Result<Checkpoint, ReadError> {
-        Ok(self.source().heads().await?)
+        Ok(self.source(READ_PATIENCE).heads().await?)
     }
 
     async fn ready(&self) -> std::result::Result<(), ReadError> {
@@ -327,6 +329,8 @@ impl EventStore for PostgresStore {
 
 struct Source {
     handle: Arc<Handle>,
+    /// How long it asks a database that is away.
+    patience: Duration,
 }
 
 #[async_trait]
@@ -348,7 +352,7 @@ impl LogSource for Source {
     }
 
     async fn storage_heads(&self) -> std::result::Result<Checkpoint, ReadError> {
-        let deadline = Instant::now() + READ_PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             match self.heads().await {
                 Err(error) if goes_on(&error, deadline) => tokio::time::sleep(READ_PAUSE).await,
@@ -358,7 +362,7 @@ impl LogSource for Source {
     }
 
     async fn scan(&self, scan: Scan) -> std::result::Result<Scanned, ReadError> {
-        let deadline = Instant::now() + READ_PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             match self.scan_once(&scan).await {
                 Err(error) if goes_on(&error, deadline) => tokio::time::sleep(READ_PAUSE).await,

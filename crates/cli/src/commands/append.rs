@@ -7,8 +7,8 @@ use clap::Args;
 use pacioli_api::json::{self, AppendBody};
 use pacioli_api::{import, time};
 use pacioli_core::{
-    Append, AppendOutcome, Checkpoint, EventId, EventType, ExpectedVersion, InvalidAppend, Metadata, NewEvent, Payload,
-    Query, QueryItem, StreamName, Tag, Tags, Timestamp,
+    Append, AppendError, AppendOutcome, Checkpoint, EventId, EventType, ExpectedVersion, InvalidAppend, Metadata,
+    NewEvent, Payload, Query, QueryItem, StreamName, Tag, Tags, Timestamp,
 };
 use uuid::Uuid;
 
@@ -83,8 +83,9 @@ impl AppendCommand {
                 .map_err(|error| Failure::usage(format!("--metadata: {error}")))?,
             None => Metadata::default(),
         };
+        let id = self.id.unwrap_or_else(Uuid::now_v7);
         let event = NewEvent {
-            id: EventId(self.id.unwrap_or_else(Uuid::now_v7)),
+            id: EventId(id),
             event_type: self.event_type,
             schema_version: self.schema_version,
             data: Payload::Json(Bytes::from(given_bytes("--data", &self.data)?.trim_ascii().to_vec())),
@@ -104,7 +105,14 @@ impl AppendCommand {
         }
 
         let store = self.store.open().await?;
-        let appended = match store.append(request).await? {
+        let outcome = store.append(request).await.map_err(|error| match error {
+            // The id was made here, and nobody else knows it.
+            AppendError::Unknown { .. } if self.key.is_none() => Failure::from(error).hint(format!(
+                "Send it again with --id {id}: if it was stored, that is recognised, and it is not stored twice."
+            )),
+            error => error.into(),
+        })?;
+        let appended = match outcome {
             AppendOutcome::Appended(appended) => appended,
             AppendOutcome::Conflict(conflict) => return Err(conflict.into()),
             AppendOutcome::Refused(refusal) => return Err(refusal.into()),

@@ -103,7 +103,13 @@ async fn add(location: &Location, name: &str, definition: &str, form: Form) -> R
         let bar = bar.get_or_insert_with(|| Progress::new(Some(progress.total as u64)));
         bar.update(progress.done as u64, format!("{} of {} chunks", progress.done, progress.total));
     });
-    made.await.map_err(|error| failed(error).hint("Ask for the same again to finish what broke off."))?;
+    let made = made.await;
+    // What was refused at once left nothing behind.
+    let begun = bar.is_some();
+    made.map_err(|error| match begun {
+        true => failed(error).hint("Ask for the same again to finish what broke off."),
+        false => failed(error),
+    })?;
     if let Some(bar) = &bar {
         bar.finish();
     }

@@ -110,7 +110,12 @@ impl Tries {
                 vary(LOOK_AGAIN)
             }
             lost => {
-                tracing::info!(reason = %lost, "no replication session for now");
+                // Said once for an outage; the next session says that it is there.
+                if matches!(shared.bus(), Bus::Slot) {
+                    tracing::info!(reason = %lost, "the replication session is lost; events of other writers are polled for");
+                } else {
+                    tracing::debug!(reason = %lost, "no replication session for now");
+                }
                 shared.set_bus(Bus::Polling { why: format!("{lost}; another is begun") });
                 let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(self.failed)).min(PAUSES.1);
                 self.failed = self.failed.saturating_add(1);
