@@ -1,19 +1,21 @@
 //! [`Client`]: the contract, call by call.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use pacioli_api::generated::v1;
-use pacioli_api::wire::{self, Malformed, append, read, status};
+use pacioli_api::wire::{self, BUS, Malformed, append, read, status};
 use pacioli_core::{
-    AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, EventStore, Lease, LeaseOutcome, ListStreams,
-    LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage, Subscribe,
+    AppendError, AppendOutcome, AppendRequest, Bus, Checkpoint, Deliveries, EventStore, Lease, LeaseOutcome,
+    ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage,
+    Subscribe,
 };
+use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
 use crate::appender::Appender;
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     /// Whether the server ever spoke: one that did is worth waiting for, whatever comes in between.
     answered: AtomicBool,
+    /// Which way events come to the server's subscribers, as the last subscription was told.
+    bus: RwLock<Bus>,
 }
 
 impl std::fmt::Debug for Client {
@@ -48,7 +52,14 @@ impl Client {
     /// Has to be called within a tokio runtime, which the connections live in.
     pub fn connect(config: ClientConfig) -> Result<Client, InvalidConfig> {
         let connections = Connections::new(&config)?;
-        Ok(Client { shared: Arc::new(Shared { config, connections, answered: AtomicBool::new(false) }) })
+        Ok(Client {
+            shared: Arc::new(Shared {
+                config,
+                connections,
+                answered: AtomicBool::new(false),
+                bus: RwLock::new(Bus::Memory),
+            }),
+        })
     }
 
     /// Many appends in flight on one call, answered in the order in which they were submitted.
@@ -66,6 +77,14 @@ impl Client {
 }
 
 impl Shared {
+    /// Remembers which way the server says that events come.
+    pub(crate) fn learn_bus(&self, metadata: &MetadataMap) {
+        let word = metadata.get(BUS).and_then(|word| word.to_str().ok());
+        if let Some(bus) = word.and_then(Bus::from_word) {
+            *self.bus.write().unwrap_or_else(PoisonError::into_inner) = bus;
+        }
+    }
+
     /// Asks until there is an answer, or until the deadline. For calls that can be made twice without harm.
     pub(crate) async fn ask<T, F>(&self, call: impl Fn(StoreConnection) -> F) -> Result<T, ReadError>
     where
@@ -264,6 +283,11 @@ impl EventStore for Client {
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
         subscription::subscribe(Arc::clone(&self.shared), subscribe).await
+    }
+
+    /// As the server told the last subscription; memory before the first.
+    fn bus(&self) -> Bus {
+        self.shared.bus.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn stream(&self, stream: &StreamName) -> Result<Option<StreamInfo>, ReadError> {

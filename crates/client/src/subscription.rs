@@ -29,9 +29,11 @@ pub(crate) async fn subscribe(shared: Arc<Shared>, subscribe: Subscribe) -> Resu
     let request = read::subscribe_to_wire(&subscribe);
     let call = shared.ask(|mut connection| {
         let request = request.clone();
-        async move { connection.subscribe(request).await.map(|call| call.into_inner()) }
+        async move { connection.subscribe(request).await }
     });
-    let call = Some(call.await?);
+    let call = call.await?;
+    shared.learn_bus(call.metadata());
+    let call = Some(call.into_inner());
     let backoff = Backoff::new(shared.config.backoff_max);
     let subscription = Subscription { call, backoff, subscribe, shared };
     let deliveries = stream::unfold(Some(subscription), |subscription| async {
@@ -73,6 +75,7 @@ impl Subscription {
                 let mut connection = self.shared.connections.store();
                 let calling = connection.subscribe(read::subscribe_to_wire(&self.subscribe));
                 let call = tokio::time::timeout(self.shared.config.try_timeout, calling).await.map_err(silent)??;
+                self.shared.learn_bus(call.metadata());
                 self.call.insert(call.into_inner())
             }
         };

@@ -70,4 +70,16 @@ mod postgres {
     }
 
     pacioli_core::conformance_tests!(OverGrpc::default());
+
+    #[tokio::test]
+    async fn a_subscriber_is_told_which_way_events_come() {
+        let url = tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("over_grpc_bus")).await.unwrap();
+        let options = OpenOptions { accept_data_loss: true, poll_only: true, ..OpenOptions::default() };
+        let store = pacioli_server::open_store_with(&url, options).await.unwrap().store;
+        let server = support::Server::start(store).await;
+        let client = server.client();
+        assert_eq!(client.bus().word(), "memory", "nobody said yet");
+        drop(client.subscribe(pacioli_core::Subscribe::default()).await.unwrap());
+        assert_eq!(client.bus().word(), "polling");
+    }
 }

@@ -113,6 +113,16 @@ impl Bus {
             Bus::Polling { .. } => "polling",
         }
     }
+
+    /// The way that a [word](Bus::word) stands for, as a server tells it to its clients; `None` for any other word.
+    pub fn from_word(word: &str) -> Option<Bus> {
+        Some(match word {
+            "memory" => Bus::Memory,
+            "slot" => Bus::Slot,
+            "polling" => Bus::Polling { why: "the server polls, and knows why: see its log or its metrics".to_owned() },
+            _ => return None,
+        })
+    }
 }
 
 /// One number that an engine keeps about itself.

@@ -16,6 +16,9 @@ pub use codec::{BoundedDecoder, Codec, RoomyEncoder};
 
 use pacioli_core::{Checkpoint, InvalidAppend, InvalidName};
 
+/// The header of HTTP, and the key of a subscription's metadata, that says which way the events of other writers come.
+pub const BUS: &str = "pacioli-bus";
+
 /// The answer of a server lacks a part without which it says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server's answer makes no sense: {problem}; are client and server of one release?")]

@@ -11,7 +11,7 @@ use pacioli_api::generated::v1::{
     GetTrackingResponse, ListStreamsRequest, ListStreamsResponse, ReadLogRequest, ReadLogResponse, ReadStreamRequest,
     ReadStreamResponse, ReleaseLeaseRequest, ReleaseLeaseResponse, SubscribeRequest, SubscribeResponse,
 };
-use pacioli_api::wire::{read, status};
+use pacioli_api::wire::{self, read, status};
 use pacioli_core::{Delivery, EventStore, InvalidAppend, ReadError, ReadLog, ReadStream, Version};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
@@ -19,9 +19,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::ahead::{Messages, read_ahead};
 use super::pages::{self, Budget};
 use super::{Services, append};
-
-/// The key in a subscription's metadata that says which way the events of other writers come.
-const BUS: &str = "pacioli-bus";
 
 /// The store behind the service.
 pub(super) struct EventStoreService {
@@ -110,7 +107,7 @@ impl Service for EventStoreService {
             Ok(read::delivery_to_wire(delivery))
         });
         let mut response = Response::new(read_ahead(Arc::clone(&self.services), messages));
-        response.metadata_mut().insert(BUS, MetadataValue::from_static(self.store().bus().word()));
+        response.metadata_mut().insert(wire::BUS, MetadataValue::from_static(self.store().bus().word()));
         Ok(response)
     }
 

@@ -29,7 +29,7 @@ use super::{App, live};
 const CHECKPOINT: HeaderName = HeaderName::from_static("pacioli-checkpoint");
 
 /// Which way the events of other writers come: `memory`, `slot` or `polling`.
-const BUS: HeaderName = HeaderName::from_static("pacioli-bus");
+const BUS: HeaderName = HeaderName::from_static(pacioli_api::wire::BUS);
 
 /// `GET /v1/streams/{stream}/events`
 pub(super) async fn stream_events(
