@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pacioli_pgtest::{Cluster, ClusterOptions};
 
-use crate::support::{Server, pacioli, run, run_with};
+use crate::support::{Server, commands_that_only_read, pacioli, run, run_with};
 
 /// A cluster that keeps what it acknowledges; it goes with this process.
 fn cluster() -> &'static Cluster {
@@ -81,15 +81,7 @@ fn who_only_reads_makes_no_store_and_needs_no_rights_to_make_one() {
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("copy");
     let copy = copy.to_str().unwrap();
-    for command in [
-        &["read", "a-1"][..],
-        &["log"],
-        &["log", "--follow"],
-        &["streams"],
-        &["head"],
-        &["export", copy],
-        &["backup", copy],
-    ] {
+    for command in commands_that_only_read(copy) {
         run(command.iter().chain(&["--store", &url])).fails(1, "there is no store in schema `pacioli`");
     }
     assert_eq!(value(&name, "SELECT count(*) FROM pg_namespace WHERE nspname = 'pacioli'"), "0");

@@ -184,3 +184,16 @@ impl Drop for Server {
 pub(crate) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
+
+/// Every command that reads and changes nothing, as it is called; `copy` is where those write that write a file.
+pub(crate) fn commands_that_only_read(copy: &str) -> [Vec<&str>; 7] {
+    [
+        vec!["read", "a-1"],
+        vec!["log"],
+        vec!["log", "--follow"],
+        vec!["streams"],
+        vec!["head"],
+        vec!["export", copy],
+        vec!["backup", copy],
+    ]
+}

@@ -1,6 +1,6 @@
 //! Help shows how, errors say what next, and the exit code says which kind.
 
-use crate::support::{pacioli, run};
+use crate::support::{commands_that_only_read, pacioli, run};
 
 const COMMANDS: [&str; 17] = [
     "demo",
@@ -83,15 +83,7 @@ fn who_only_reads_makes_no_store() {
     let mistyped = directory.path().join("mistyped");
     let copy = directory.path().join("copy");
     let (store, copy) = (format!("sqlite:{}", mistyped.display()), copy.to_str().unwrap());
-    for command in [
-        &["read", "a-1"][..],
-        &["log"],
-        &["log", "--follow"],
-        &["streams"],
-        &["head"],
-        &["export", copy],
-        &["backup", copy],
-    ] {
+    for command in commands_that_only_read(copy) {
         run(command.iter().chain(&["--store", &store])).fails(1, "there is no store in");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{command:?}");
     }

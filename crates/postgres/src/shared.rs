@@ -16,6 +16,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::connect::{Connector, Identity, Purpose, Session};
 use crate::error::{Error, Result};
+use crate::store::PostgresOptions;
 
 /// How long a reader waits for a connection.
 const POOL_PATIENCE: Duration = Duration::from_secs(10);
@@ -64,44 +65,28 @@ impl Counters {
     }
 }
 
-/// What [`Shared`] is made of.
-pub(crate) struct Parts {
-    pub(crate) connector: Connector,
-    pub(crate) recent: Recent,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) limits: Limits,
-    pub(crate) chunk_events: u64,
-    pub(crate) queues: Box<[GroupCommit]>,
-    pub(crate) own_by_bus: bool,
-    pub(crate) answer_within: Duration,
-    pub(crate) epochs: Epochs,
-    pub(crate) identity: Identity,
-}
-
 impl Shared {
-    pub(crate) fn new(parts: Parts) -> Shared {
-        let Parts {
-            connector,
-            recent,
-            clock,
-            limits,
-            chunk_events,
-            queues,
-            own_by_bus,
-            answer_within,
-            epochs,
-            identity,
-        } = parts;
+    /// What an open store shares whose log stands at `heads` of the current epoch.
+    pub(crate) fn new(
+        connector: Connector,
+        identity: Identity,
+        epochs: Epochs,
+        heads: &Checkpoint,
+        chunk_events: u64,
+        options: &PostgresOptions,
+    ) -> Shared {
+        let partitions = heads.partitions();
+        let writers = usize::from(partitions).min(options.writers.max(1));
         Shared {
-            partitions: recent.heads().partitions(),
             connector,
-            recent,
-            clock,
-            limits,
+            recent: Recent::new(heads, options.recent),
+            clock: Arc::clone(&options.clock),
+            limits: options.limits,
+            partitions,
             chunk_events,
-            queues,
-            own_by_bus,
-            answer_within,
+            queues: (0..writers).map(|_| GroupCommit::new(options.group_commit)).collect(),
+            own_by_bus: options.own_by_bus,
+            answer_within: options.answer_within,
             chores: Notify::new(),
             counters: Counters::default(),
             stopped: OnceLock::new(),

@@ -29,7 +29,7 @@ use crate::location::Location;
 use crate::maintenance;
 use crate::migrate::{self, CHUNK_EVENTS_DEFAULT, NewStore};
 use crate::read;
-use crate::shared::{Parts, ReadPool, Shared, read_epochs, read_heads, read_pool, reader};
+use crate::shared::{ReadPool, Shared, read_epochs, read_heads, read_pool, reader};
 use crate::writer;
 
 /// A writer that has taken an append answers within [`PostgresOptions::answer_within`]; so much later nobody waits any more.
@@ -186,21 +186,11 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
     let chunk_events = migrate::check_partitions(&session, location.schema(), partitions).await?;
     let epochs = read_epochs(&session).await?;
     let heads = read_heads(&session, epochs.current()).await?;
-    let writers = usize::from(heads.partitions()).min(options.writers.max(1));
-    let shared = Arc::new(Shared::new(Parts {
-        recent: Recent::new(&heads, options.recent),
-        clock: options.clock,
-        limits: options.limits,
-        chunk_events,
-        queues: (0..writers).map(|_| GroupCommit::new(options.group_commit)).collect(),
-        own_by_bus: options.own_by_bus,
-        answer_within: options.answer_within,
-        epochs,
-        identity: session.surroundings.identity,
-        connector,
-    }));
+    let identity = session.surroundings.identity;
+    let shared = Arc::new(Shared::new(connector, identity, epochs, &heads, chunk_events, &options));
     let pool = read_pool(Arc::clone(&shared), options.readers);
-    let writers = (0..writers).map(|number| tokio::spawn(writer::run(Arc::clone(&shared), number))).collect();
+    let writers =
+        (0..shared.queues.len()).map(|number| tokio::spawn(writer::run(Arc::clone(&shared), number))).collect();
     let mut others = vec![tokio::spawn(bus::follow(Arc::clone(&shared), pool.clone(), options.poll_only))];
     // Who only reads needs no room.
     if !options.must_exist {

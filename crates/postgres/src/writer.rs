@@ -301,16 +301,17 @@ async fn refuse_wrong_checkpoints(
     answers: &mut Vec<Answer>,
     decided: &mut Option<Vec<AppendOutcome>>,
 ) -> Result<()> {
-    let is_wrong = |append: &Append| append.check_checkpoints(&shared.epochs(), &shared.recent.heads());
-    if appends.iter().all(|append| is_wrong(append).is_ok()) {
+    let (epochs, heads) = (shared.epochs(), shared.recent.heads());
+    if appends.iter().all(|append| append.check_checkpoints(&epochs, &heads).is_ok()) {
         return Ok(());
     }
     // Another writer may be ahead of what is known here.
     let epoch = shared.recent.epoch();
     shared.recent.observe(&crate::shared::read_heads(session, epoch).await?);
+    let (epochs, heads) = (shared.epochs(), shared.recent.heads());
     let mut index = 0;
     while index < appends.len() {
-        match is_wrong(&appends[index]) {
+        match appends[index].check_checkpoints(&epochs, &heads) {
             Ok(()) => index += 1,
             Err(invalid) => {
                 appends.remove(index);
