@@ -7,6 +7,8 @@
 //! | `unauthenticated` | 401 | 1 | no token, or one that is not known |
 //! | `forbidden` | 403 | 1 | the token's role does not allow it |
 //! | `stream-not-found` | 404 | 4 | there is no such stream |
+//! | `projection-not-found` | 404 | 4 | there is no such projection, build or table of a read model |
+//! | `query-refused` | 400 | 2 | a query that is not one statement that reads, or that the database does not understand |
 //! | `route-not-found` | 404 | 1 | there is no such path |
 //! | `method-not-allowed` | 405 | 1 | the path knows other methods |
 //! | `not-acceptable` | 406 | 1 | none of the asked media types can be sent |
@@ -14,11 +16,14 @@
 //! | `ids-known` | 409 | 3 | some events are in the log already; `known_ids` |
 //! | `consumer-ahead` | 409 | 3 | tracking would not advance; `consumer`, `current_checkpoint` |
 //! | `condition-matched` | 409 | 3 | an event matches the condition; `matched` |
+//! | `projection-state` | 409 | 1 | a command on a projection does not fit how it is |
 //! | `wrong-version` | 412 by a precondition header, else 409 | 3 | `stream`, `expected`, `current_version` |
 //! | `rewound` | 410 | 1 | the log was rewound; `rewound_to` |
 //! | `unsupported-media-type` | 415 | 1 | the body is of a type or encoding that is not read |
 //! | `misdirected` | 421 | 1 | a server without tokens was called by another name than this machine's |
 //! | `key-reused`, `id-reused` | 422 | 1 | the key or id stands for other content |
+//! | `projection-refused` | 422 | 1 | a `sync` projection failed on an event; nothing was stored; `projection`, `reason` |
+//! | `file-refused` | 422 | 2 | a projection's file cannot run; `findings`, each with file, line and what to do |
 //! | `internal` | 500 | 1 | a bug |
 //! | `damaged` | 500 | 1 | a stored event does not match its hash; `place` |
 //! | `storage` | 500 | 1 | the storage failed a read |
@@ -27,6 +32,8 @@
 //! | `shutting-down` | 503 | 1 | the store is going away; `retry_after_ms` |
 //! | `unknown-outcome` | 503 | 1 | nobody knows whether it was stored: send the same request again; `retry_after_ms` |
 //! | `timeout` | 503 | 1 | the answer took too long; `retry_after_ms` |
+//! | `behind` | 504 | 1 | a projection has not come to `at_least` in time; `projection`, `checkpoint` |
+//! | `query-late` | 504 | 1 | a query took longer than its time |
 //! | `storage-full` | 507 | 1 | the storage refused the write, as a full disk does; nothing was stored |
 
 use std::fmt;
@@ -91,6 +98,10 @@ kinds! {
     Forbidden = "forbidden", 403, 1, "The token does not allow this";
     /// There is no such stream.
     StreamNotFound = "stream-not-found", 404, 4, "There is no such stream";
+    /// There is no such projection, build or table of a read model.
+    ProjectionNotFound = "projection-not-found", 404, 4, "There is no such projection or read model";
+    /// A query is not one statement that reads, or the database does not understand it.
+    QueryRefused = "query-refused", 400, 2, "The query is refused";
     /// There is no such path.
     RouteNotFound = "route-not-found", 404, 1, "There is no such path";
     /// The path knows other methods.
@@ -99,6 +110,8 @@ kinds! {
     NotAcceptable = "not-acceptable", 406, 1, "None of the accepted media types can be sent";
     /// The body did not arrive.
     RequestTimeout = "request-timeout", 408, 1, "The request did not arrive in time";
+    /// A command on a projection does not fit how it is.
+    ProjectionState = "projection-state", 409, 1, "The projection is not in a state for that";
     /// Some events are in the log already, others are not.
     IdsKnown = "ids-known", 409, 3, "Some of the events are in the log already";
     /// Tracking would not advance.
@@ -119,6 +132,10 @@ kinds! {
     KeyReused = "key-reused", 422, 1, "The idempotency key was used for other content";
     /// The event id stands for other content.
     IdReused = "id-reused", 422, 1, "The event id was used for another event";
+    /// A `sync` projection failed on an event of the append.
+    ProjectionRefused = "projection-refused", 422, 1, "A sync projection refuses the append";
+    /// A projection's file cannot run.
+    FileRefused = "file-refused", 422, 2, "The projection's file cannot run";
     /// A bug.
     Internal = "internal", 500, 1, "The server failed";
     /// A stored event does not match its hash.
@@ -135,6 +152,10 @@ kinds! {
     UnknownOutcome = "unknown-outcome", 503, 1, "The outcome is unknown";
     /// The answer took too long.
     Timeout = "timeout", 503, 1, "The answer took too long";
+    /// A projection has not come to the checkpoint that was asked for.
+    Behind = "behind", 504, 1, "The read model is not there yet";
+    /// A query took longer than its time.
+    QueryLate = "query-late", 504, 1, "The query took too long";
     /// The storage refused the write.
     StorageFull = "storage-full", 507, 1, "The storage refused the write";
 }
@@ -363,6 +384,9 @@ impl From<&Refusal> for Problem {
         let detail = refusal.to_string();
         match refusal {
             Refusal::KeyReused { key } => Problem::new(Kind::KeyReused, detail).with("key", key.to_string()),
+            Refusal::ByProjection { projection, reason } => Problem::new(Kind::ProjectionRefused, detail)
+                .with("projection", projection.as_str())
+                .with("reason", reason.as_str()),
             Refusal::IdReused { id, stream, version } => Problem::new(Kind::IdReused, detail)
                 .with("id", id.to_string())
                 .with("stream", stream.as_str())

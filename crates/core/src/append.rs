@@ -360,13 +360,20 @@ pub enum Conflict {
     },
 }
 
-/// Why an append is refused for good: the same key or id stands for something else already.
+/// Why an append is refused for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The key was used for another request.
     KeyReused {
         /// The key.
         key: Uuid,
+    },
+    /// A projection that runs in the append's transaction failed on one of its events.
+    ByProjection {
+        /// The projection.
+        projection: String,
+        /// What the database said.
+        reason: String,
     },
     /// The event id was used for another event.
     IdReused {
@@ -387,7 +394,7 @@ pub enum AppendOutcome {
     Appended(Appended),
     /// It does not fit what the log holds; nothing was stored.
     Conflict(Conflict),
-    /// Its key or an id stands for other content; nothing was stored.
+    /// Its key or an id stands for other content, or a `sync` projection failed on it; nothing was stored.
     Refused(Refusal),
 }
 
@@ -429,6 +436,12 @@ impl std::fmt::Display for Refusal {
                 write!(
                     f,
                     "idempotency key {key} was used for an append with other content; use a new key for a new append"
+                )
+            }
+            Refusal::ByProjection { projection, reason } => {
+                write!(
+                    f,
+                    "the sync projection `{projection}` refuses it: {reason}; nothing was stored: mend the event, or the projection"
                 )
             }
             Refusal::IdReused { id, stream, version } => {

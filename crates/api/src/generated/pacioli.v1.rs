@@ -654,7 +654,8 @@ pub mod append_response {
         /// It does not fit what the log holds. Nothing was stored: read again, decide again.
         #[prost(message, tag = "2")]
         Conflict(super::Conflict),
-        /// Its key or an id stands for other content. Nothing was stored, and sending it again will not help.
+        /// Its key or an id stands for other content, or a sync projection failed on it. Nothing was stored, and sending it
+        /// again will not help.
         #[prost(message, tag = "3")]
         Refused(super::Refusal),
     }
@@ -767,7 +768,7 @@ pub struct Refusal {
     #[prost(string, tag = "15")]
     pub message: ::prost::alloc::string::String,
     /// The reason.
-    #[prost(oneof = "refusal::Reason", tags = "1, 2")]
+    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3")]
     pub reason: ::core::option::Option<refusal::Reason>,
 }
 /// Nested message and enum types in `Refusal`.
@@ -778,6 +779,16 @@ pub mod refusal {
         /// The key: a UUID as 16 bytes.
         #[prost(bytes = "bytes", tag = "1")]
         pub key: ::prost::bytes::Bytes,
+    }
+    /// A projection that runs in the append's transaction failed on one of its events.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ByProjection {
+        /// The projection.
+        #[prost(string, tag = "1")]
+        pub projection: ::prost::alloc::string::String,
+        /// What the database said.
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
     }
     /// The id stands for another event.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -801,6 +812,9 @@ pub mod refusal {
         /// The event id was used for another event.
         #[prost(message, tag = "2")]
         IdReused(IdReused),
+        /// A projection that runs in the append's transaction failed on one of its events.
+        #[prost(message, tag = "3")]
+        ByProjection(ByProjection),
     }
 }
 /// One append of many on one call.

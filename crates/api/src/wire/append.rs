@@ -245,9 +245,12 @@ fn conflict_to_wire(conflict: &Conflict) -> v1::Conflict {
 }
 
 fn refusal_to_wire(refusal: &Refusal) -> v1::Refusal {
-    use v1::refusal::{IdReused, KeyReused, Reason};
+    use v1::refusal::{ByProjection, IdReused, KeyReused, Reason};
     let reason = match refusal {
         Refusal::KeyReused { key } => Reason::KeyReused(KeyReused { key: uuid_bytes(*key) }),
+        Refusal::ByProjection { projection, reason } => {
+            Reason::ByProjection(ByProjection { projection: projection.clone(), reason: reason.clone() })
+        }
         Refusal::IdReused { id, stream, version } => {
             Reason::IdReused(IdReused { id: uuid_bytes(id.0), stream: stream.to_string(), version: version.0 })
         }
@@ -325,6 +328,7 @@ fn refusal_from_wire(refusal: v1::Refusal) -> Result<Refusal, Malformed> {
             .ok_or_else(|| Malformed::new(format!("a refusal of a kind unknown here ({})", refusal.message)))?
         {
             Reason::KeyReused(reused) => Refusal::KeyReused { key: given_uuid(&reused.key)? },
+            Reason::ByProjection(by) => Refusal::ByProjection { projection: by.projection, reason: by.reason },
             Reason::IdReused(reused) => Refusal::IdReused {
                 id: EventId(given_uuid(&reused.id)?),
                 stream: StreamName::from_storage(reused.stream),

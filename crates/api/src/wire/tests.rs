@@ -207,6 +207,7 @@ fn every_outcome_comes_back() {
     outcomes.extend(
         [
             Refusal::KeyReused { key: Uuid::from_u128(9) },
+            Refusal::ByProjection { projection: "gauge".to_owned(), reason: "no".to_owned() },
             Refusal::IdReused { id: id(3), stream: stream.clone(), version: Version(0) },
         ]
         .map(AppendOutcome::Refused),
