@@ -39,6 +39,9 @@ pub fn listed(findings: &[Finding]) -> String {
     findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Findings of one file that are told, at most.
+const FINDINGS_MAX: usize = 100;
+
 /// Gathers findings of one file.
 #[derive(Debug)]
 pub(super) struct Findings {
@@ -61,7 +64,7 @@ impl Findings {
 
     fn add(&mut self, severity: Severity, line: u32, problem: String) {
         let finding = Finding { severity, file: self.file.clone(), line, problem };
-        if !self.all.contains(&finding) {
+        if self.all.len() < FINDINGS_MAX && !self.all.contains(&finding) {
             self.all.push(finding);
         }
     }

@@ -193,10 +193,20 @@ impl<'t, 'a> Sentence<'t, 'a> {
 
     fn pieces(&self, text: &str, mut value: impl FnMut(usize, &Token<'_>) -> Option<NamedValue>) -> Vec<Piece> {
         let (mut pieces, mut sql) = (Vec::new(), String::new());
-        let mut end = self.tokens.first().map_or(0, |token| token.start);
+        let mut before = self.tokens.first();
         for (at, token) in self.tokens.iter().enumerate() {
-            push_between(&mut sql, &text[end..token.start]);
-            end = token.end();
+            if let Some(before) = before {
+                push_between(&mut sql, &text[before.end().min(token.start)..token.start]);
+                // What an engine writes for a value must not grow together with its neighbour.
+                let is_named = |token: &Token<'_>| {
+                    matches!(token.kind, Kind::Value | Kind::Word | Kind::Quoted | Kind::Number | Kind::Text)
+                };
+                let has_value = before.kind == Kind::Value || token.kind == Kind::Value;
+                if has_value && before.end() == token.start && is_named(before) && is_named(token) {
+                    sql.push(' ');
+                }
+            }
+            before = Some(token);
             let value = if token.kind == Kind::Value { value(at, token) } else { None };
             match value {
                 Some(value) => {
