@@ -85,9 +85,9 @@ pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     (distance <= (length / 3).max(1) && distance < length).then_some(name)
 }
 
-/// ` (did you mean …?)`, where there is something near.
-pub(super) fn perhaps<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(wrong, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+/// The end of a sentence that asks for it: `; did you mean …?`
+pub(super) fn perhaps<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(wrong, names).map(|name| format!("; did you mean `{name}`?"))
 }
 
 /// How many characters to add, drop, change or swap with their neighbour.
