@@ -38,12 +38,17 @@ pub struct Build {
 impl Build {
     /// Everything up to here is in its tables: the least of its workers.
     pub fn checkpoint(&self, head: &Checkpoint) -> Checkpoint {
-        let least = |partition: Partition| {
-            let stands = self.progress.iter().filter(|stands| stands.partition == partition);
-            stands.map(|stands| stands.position).min().unwrap_or_default()
-        };
-        Checkpoint::new((0..head.partitions()).map(|partition| least(Partition(partition))), head.epoch())
+        least(&self.progress, head.partitions(), head.epoch())
     }
+}
+
+/// The least position of all workers in each partition.
+pub(crate) fn least(progress: &[Progress], partitions: u16, epoch: Epoch) -> Checkpoint {
+    let least = |partition: u16| {
+        let stands = progress.iter().filter(|stands| stands.partition == Partition(partition));
+        stands.map(|stands| stands.position).min().unwrap_or_default()
+    };
+    Checkpoint::new((0..partitions).map(least), epoch)
 }
 
 /// What a build is for.
