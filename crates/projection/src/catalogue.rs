@@ -110,6 +110,11 @@ impl Family {
         self.serving.iter().chain(&self.filling).chain(&self.outrun).chain(&self.kept)
     }
 
+    /// Every build that fills.
+    pub(crate) fn filling(&self) -> impl Iterator<Item = &Arc<Build>> {
+        self.filling.iter().chain(&self.outrun)
+    }
+
     /// The build of the highest version.
     pub(crate) fn newest(&self) -> Option<&Arc<Build>> {
         self.iter().max_by_key(|build| (build.projection.version, build.number))

@@ -70,7 +70,7 @@ impl Worker {
                 () = told(&mut self.stop) => return Ended::Stopped,
             }
             let permit = tokio::select! {
-                permit = self.permits.acquire() => permit,
+                permit = Arc::clone(&self.permits).acquire_owned() => permit,
                 () = told(&mut self.stop) => return Ended::Stopped,
             };
             let Ok(permit) = permit else { return Ended::Stopped };
@@ -139,12 +139,7 @@ impl Worker {
         let mut trouble = Trouble::new(format!("compare {} with the log", self.title()));
         loop {
             let past = past_of(partition, self.stands.position, head.partitions(), self.stands.epoch);
-            let read = ReadLog {
-                after: Some(past),
-                filter: Filter::default(),
-                limit: 1,
-                payload: PayloadChoice::None,
-            };
+            let read = ReadLog { after: Some(past), filter: Filter::default(), limit: 1, payload: PayloadChoice::None };
             let (to, why) = match self.shared.store.read_log(read).await {
                 Ok(page) => {
                     // Another runner may have moved it past the head that this process knew.

@@ -196,7 +196,8 @@ impl Chores {
             let (shared, serving) = (Arc::clone(&self.shared), Arc::clone(serving));
             self.begin(Chore::Copy, async move {
                 let copied = shared.engine.keep_copy(&serving.projection.name, serving.number).await;
-                Outcome::of(copied, if copied.is_ok() { Duration::ZERO } else { LONG_REST })
+                let rest = if copied.is_ok() { Duration::ZERO } else { LONG_REST };
+                Outcome::of(copied, rest)
             });
         }
     }
@@ -278,8 +279,16 @@ impl Swap {
     async fn wait_until_level(&self) -> bool {
         let Some(serving) = &self.serving else { return true };
         let head = self.shared.head.borrow().clone();
-        let stands = |number| self.track.stands(number, head.partitions(), head.epoch()).map(|(checkpoint, _)| checkpoint);
-        let goal = stands(serving.number).unwrap_or_else(|| serving.checkpoint(&head));
+        let stands =
+            |number| self.track.stands(number, head.partitions(), head.epoch()).map(|(checkpoint, _)| checkpoint);
+        let goal = if serving.projection.mode == Mode::Sync {
+            match self.shared.engine.head().await {
+                Ok(head) => head,
+                Err(_) => return false,
+            }
+        } else {
+            stands(serving.number).unwrap_or_else(|| serving.checkpoint(&head))
+        };
         self.shared.see_head(&goal);
         let mut standing = self.track.subscribe();
         let level = async {

@@ -38,7 +38,9 @@ pub(super) async fn drive(shared: Arc<Shared>, name: Name, mut stop: watch::Rece
                 if is_told {
                     let given_back = shared.store.release_lease(&lease);
                     if let Ok(Err(error)) = tokio::time::timeout(GIVE_BACK_MAX, given_back).await {
-                        tracing::warn!("cannot give the lease of projection `{name}` back: {error}; it expires by itself");
+                        tracing::warn!(
+                            "cannot give the lease of projection `{name}` back: {error}; it expires by itself"
+                        );
                     }
                     return;
                 }
@@ -117,7 +119,10 @@ async fn keep(shared: &Shared, track: &Track, lease: &Lease) {
             Err(_) => {}
         }
         if Instant::now() >= until {
-            tracing::warn!("the lease `{}` ran out before it could be renewed; this server only watches now", lease.name);
+            tracing::warn!(
+                "the lease `{}` ran out before it could be renewed; this server only watches now",
+                lease.name
+            );
             return;
         }
     }

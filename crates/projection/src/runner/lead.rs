@@ -86,7 +86,10 @@ impl Lead {
         }
         let all = async { while self.workers.join_next().await.is_some() {} };
         if tokio::time::timeout(FINISH_MAX, all).await.is_err() {
-            tracing::info!("projection `{}` is stopped in the middle of a batch, which then counts as not done", self.name);
+            tracing::info!(
+                "projection `{}` is stopped in the middle of a batch, which then counts as not done",
+                self.name
+            );
         }
     }
 
@@ -155,7 +158,10 @@ impl Lead {
             }
             Err(error) => {
                 // A panic in a worker is a bug of an engine; the others must not stand still for it.
-                tracing::error!("a worker of projection `{}` broke off: {error}; all its workers begin anew", self.name);
+                tracing::error!(
+                    "a worker of projection `{}` broke off: {error}; all its workers begin anew",
+                    self.name
+                );
                 tokio::time::sleep(FINISH_MAX).await;
                 self.workers.abort_all();
                 while self.workers.join_next().await.is_some() {}

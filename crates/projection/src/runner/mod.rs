@@ -34,10 +34,10 @@ use crate::engine::{Engine, EngineError};
 use crate::file::Name;
 use crate::service::ReadModelsOptions;
 
-pub(crate) use advancing::told;
-pub(crate) use observed::{Observed, Seen};
+pub(crate) use chores::tell_of_drift;
+pub(crate) use observed::Observed;
 pub(crate) use supervisor::supervise;
-pub(crate) use track::{Generation, Track, Waiting};
+pub(crate) use track::{Generation, Track};
 
 /// What drivers and commands share.
 pub(crate) struct Shared {

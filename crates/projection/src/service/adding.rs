@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::catalogue::Builds;
+use crate::catalogue::{Builds, Family};
 use crate::engine::{Build, BuildNumber, Role, State};
-use crate::file::{Finding, Mode, Name, Projection, Severity};
+use crate::file::{Finding, Makes, Mode, Name, Projection, Severity};
 
 use super::commands::title;
 use super::record::{Command, record};
@@ -49,13 +49,14 @@ impl ReadModels {
         let (mut loaded, mut waited_for) = (Vec::new(), Vec::new());
         for (file, text) in files {
             let outcome = match Projection::parse(&file, &text) {
-                Ok(projection) if seen.contains_key(&projection.name) => {
-                    Err(CommandError::File(vec![error_in(&file, format!(
+                Ok(projection) if seen.contains_key(&projection.name) => Err(CommandError::File(vec![error_in(
+                    &file,
+                    format!(
                         "`{}` is the projection of `{}` already: a directory has one file a projection, with its newest \
                          version",
                         projection.name, seen[&projection.name]
-                    ))]))
-                }
+                    ),
+                )])),
                 Ok(projection) => {
                     seen.insert(projection.name, file.clone());
                     self.begin(&file, &text, None).await.map(|(added, begun)| {
@@ -123,7 +124,8 @@ impl ReadModels {
             let family = builds.family(&projection.name);
             let build = shared.engine.begin(&projection, workers).await?;
             // What fills already is outrun. Should this process die here, the leader drops it.
-            for outrun in family.iter().flat_map(|family| family.filling.iter().chain(&family.outrun)) {
+            let outrun: Vec<_> = family.iter().flat_map(Family::filling).cloned().collect();
+            for outrun in outrun {
                 shared.engine.drop_build(&projection.name, outrun.number).await?;
             }
             let _ = shared.catalogue.reload().await;
@@ -241,7 +243,7 @@ fn next_version(version: &u32) -> u32 {
 fn check_owners(builds: &Builds, projection: &Projection) -> Result<(), CommandError> {
     let mut findings = Vec::new();
     for definition in &projection.definitions {
-        let Some(relation) = definition.makes.relation() else { continue };
+        let Some(relation) = relation(&definition.makes) else { continue };
         let owns = |build: &&std::sync::Arc<Build>| {
             let other = &build.projection;
             other.name != projection.name && other.relations().any(|owned| owned.eq_ignore_ascii_case(relation))
@@ -259,6 +261,14 @@ fn check_owners(builds: &Builds, projection: &Projection) -> Result<(), CommandE
         }
     }
     if findings.is_empty() { Ok(()) } else { Err(CommandError::File(findings)) }
+}
+
+fn relation(makes: &Makes) -> Option<&str> {
+    match makes {
+        Makes::Table(name) | Makes::VirtualTable(name) | Makes::View(name) => Some(name),
+        Makes::MaterializedView { name, .. } => Some(name),
+        Makes::Index { .. } => None,
+    }
 }
 
 fn unchanged(projection: &Projection, hint: Option<String>) -> Added {

@@ -32,12 +32,7 @@ impl ReadModels {
     ///
     /// # Errors
     /// Another build fills already; more workers are asked for than the file or the engine allows.
-    pub async fn rebuild(
-        &self,
-        name: &Name,
-        workers: Option<u16>,
-        by: Option<&str>,
-    ) -> Result<Status, CommandError> {
+    pub async fn rebuild(&self, name: &Name, workers: Option<u16>, by: Option<&str>) -> Result<Status, CommandError> {
         let (name, by) = (name.clone(), by.map(str::to_owned));
         self.command(name.clone(), by, move |this, family| async move {
             if let Some(filling) = &family.filling {
@@ -67,7 +62,7 @@ impl ReadModels {
                     how_it_is(&family)
                 )));
             };
-            for build in family.filling.iter().chain(&family.outrun) {
+            for build in family.filling().cloned().collect::<Vec<_>>() {
                 this.shared().engine.drop_build(&build.projection.name, build.number).await?;
             }
             Ok(Command::Cancelled { version: filling.projection.version, build: filling.number })
@@ -94,9 +89,11 @@ impl ReadModels {
                 .collect();
             if running.is_empty() {
                 let how = match family.serving.as_ref().filter(|build| runs_in_appends(build)) {
-                    Some(_) => "it is `sync`, so each append runs it, and one that did not would be missing in it. Drop \
+                    Some(_) => {
+                        "it is `sync`, so each append runs it, and one that did not would be missing in it. Drop \
                                 it, or give it a version that is `async`"
-                        .to_owned(),
+                            .to_owned()
+                    }
                     None => how_it_is(&family),
                 };
                 return Err(CommandError::State(format!("`{name}` cannot be paused: {how}")));

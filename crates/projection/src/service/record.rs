@@ -5,8 +5,8 @@ use std::time::Duration;
 use pacioli_core::append::ExpectedVersion;
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::{
-    AppendError, AppendOutcome, AppendRequest, Direction, EventId, EventStore, EventType, NewEvent, PayloadChoice,
-    ReadError, ReadStream, StreamName, Timestamp,
+    Append, AppendError, AppendOutcome, Direction, EventId, EventStore, EventType, NewEvent, PayloadChoice, ReadError,
+    ReadStream, StreamName, Timestamp,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -110,7 +110,7 @@ async fn append(
     let mut attempt = 1;
     loop {
         // The event's id makes a further attempt safe.
-        let request = AppendRequest::to(stream.clone(), ExpectedVersion::Any, vec![event.clone()]);
+        let request = Append::to(stream.clone(), ExpectedVersion::Any, vec![event.clone()]);
         match store.append(request).await {
             Ok(AppendOutcome::Appended(_)) => return Ok(()),
             Ok(AppendOutcome::Conflict(conflict)) => return Err(conflict.to_string()),
