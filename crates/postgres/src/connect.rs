@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Read,
     /// It makes tables, takes leases, looks around.
     Maintain,
+    /// It folds events into tables and makes those.
+    Project,
 }
 
 impl Purpose {
@@ -53,6 +55,10 @@ impl Purpose {
                  -c idle_in_transaction_session_timeout=60s"
             }
             Purpose::Maintain => "-c lock_timeout=5s -c default_transaction_read_only=off",
+            Purpose::Project => {
+                "-c jit=off -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s \
+                 -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
+            }
         };
         format!("{common} {own}")
     }
