@@ -26,3 +26,26 @@ impl Home {
         Err(EngineError::Refused("the past is not built in".to_owned()))
     }
 }
+
+pub(super) async fn cut(home: &Home, moment: &Moment) -> Result<pacioli_core::Checkpoint, pacioli_core::StoreError> {
+    let _ = (home, moment);
+    Err(pacioli_core::StoreError::new("no"))
+}
+pub(super) async fn keep_copy(
+    home: &Home,
+    name: &Name,
+    build: pacioli_projection::engine::BuildNumber,
+) -> Result<pacioli_core::Checkpoint, EngineError> {
+    let _ = (home, name, build);
+    Err(EngineError::Refused("no".to_owned()))
+}
+pub(super) async fn verify(
+    home: &Home,
+    name: &Name,
+    build: pacioli_projection::engine::BuildNumber,
+    sample: pacioli_projection::engine::Sample,
+    progress: &(dyn Fn(f64) + Send + Sync),
+) -> Result<pacioli_projection::engine::Verified, EngineError> {
+    let _ = (home, name, build, sample, progress);
+    Err(EngineError::Refused("no".to_owned()))
+}
