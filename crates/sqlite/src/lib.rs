@@ -20,6 +20,7 @@ mod error;
 mod facts;
 #[doc(hidden)]
 pub mod index;
+mod models;
 mod plan;
 mod pool;
 mod read;

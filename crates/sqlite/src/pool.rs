@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Reads that run at once; further ones wait their turn.
 const READERS_MAX: usize = 8;
 /// Statements an engine connection keeps prepared: every file in `sql/` fits.
-const STATEMENTS_KEPT: usize = 64;
+pub(crate) const STATEMENTS_KEPT: usize = 64;
 
 /// The pool.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use pacioli_core::store::{
 };
 use pacioli_core::subscription::{self, LogSource, Scan, Scanned, Subscribe};
 use pacioli_core::{Checkpoint, Limits, StreamName};
+use pacioli_projection::file::Name;
 
 use crate::backup::backup;
 use crate::directory::DataDirectory;
@@ -31,7 +32,7 @@ use crate::recovery::{self, Recovered};
 use crate::row::Types;
 use crate::schema;
 use crate::streams::{HeadCache, NameHash};
-use crate::writer::{Command, Writer};
+use crate::writer::{Command, NotServing, ProjectionCommand, SyncBuild, Then, Writer};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -122,9 +123,9 @@ pub(crate) struct Shared {
     pub(crate) epochs: Epochs,
     /// The names (hashed) of streams with an event that cannot be relied on: their next version is not known.
     pub(crate) damaged: HashSet<u128>,
-    limits: Limits,
-    partitions: u16,
-    log: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) partitions: u16,
+    pub(crate) log: PathBuf,
     _directory: DataDirectory,
 }
 
@@ -163,6 +164,28 @@ impl SqliteStore {
         self.handle.commands.send(make(answer)).map_err(|_| closed())?;
         self.handle.shared.queue.wake();
         Ok(receiver.await.map_err(|_| closed())??)
+    }
+
+    /// Takes a build to the head and lets it serve in every append's transaction, in the place of the one of its projection
+    /// that does. `then` is run once it is there, while nobody appends; without it nothing changes.
+    pub(crate) async fn serve_sync(&self, build: SyncBuild, then: Then) -> std::result::Result<(), NotServing> {
+        self.ask_projections(|answer| ProjectionCommand::Serve { build, then, answer }).await
+    }
+
+    /// Lets the build of a projection serve no longer, once `then` is done.
+    pub(crate) async fn stop_sync(&self, name: Name, then: Then) -> std::result::Result<(), NotServing> {
+        self.ask_projections(|answer| ProjectionCommand::Stop { name, then, answer }).await
+    }
+
+    async fn ask_projections(
+        &self,
+        make: impl FnOnce(oneshot::Sender<std::result::Result<(), NotServing>>) -> ProjectionCommand,
+    ) -> std::result::Result<(), NotServing> {
+        let (answer, receiver) = oneshot::channel();
+        let closed = || NotServing::Store(Error::Store("the store was closed".to_owned()));
+        self.handle.commands.send(Command::Projections(make(answer))).map_err(|_| closed())?;
+        self.handle.shared.queue.wake();
+        receiver.await.map_err(|_| closed())?
     }
 }
 
