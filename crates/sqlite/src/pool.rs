@@ -61,6 +61,11 @@ pub(crate) fn open_reader(path: &std::path::Path) -> Result<Connection> {
     Ok(conn)
 }
 
+/// How many pages so many bytes are, for a bound: a file with fewer could not be made at all.
+pub(crate) fn pages_of(bytes: u64) -> i64 {
+    (bytes / 4096).max(64) as i64
+}
+
 /// Opens the connection that writes.
 pub(crate) fn open_writer(path: &std::path::Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

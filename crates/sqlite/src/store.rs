@@ -50,7 +50,8 @@ pub struct SqliteOptions {
     /// How many index entries of a kind are gathered in memory before they are written as a sorted run: more take memory
     /// and time at start, fewer make more runs to merge.
     pub index_tail_entries: usize,
-    /// The most bytes the log's file may grow to; appends beyond are refused as on a full disk. `None` has no bound.
+    /// The most bytes that the log's file may grow to, and that of each `sync` projection; appends beyond are refused as on
+    /// a full disk. `None` has no bound.
     pub file_bytes_max: Option<u64>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
@@ -125,6 +126,7 @@ pub(crate) struct Shared {
     pub(crate) damaged: HashSet<u128>,
     pub(crate) limits: Limits,
     pub(crate) partitions: u16,
+    pub(crate) file_bytes_max: Option<u64>,
     pub(crate) log: PathBuf,
     _directory: DataDirectory,
 }
@@ -193,7 +195,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
     let log = directory.log();
     let conn = pool::open_writer(&log)?;
     if let Some(bytes) = options.file_bytes_max {
-        conn.pragma_update(None, "max_page_count", (bytes / 4096).max(64) as i64)?;
+        conn.pragma_update(None, "max_page_count", pool::pages_of(bytes))?;
     }
     let settings = schema::migrate(&conn, options.partitions)?;
     directory.sync().map_err(|error| Error::Store(format!("the data directory cannot be synced: {error}")))?;
@@ -221,6 +223,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         damaged,
         limits: options.limits,
         partitions: settings.partitions,
+        file_bytes_max: options.file_bytes_max,
         log,
         _directory: directory,
     });

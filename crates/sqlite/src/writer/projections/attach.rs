@@ -10,6 +10,7 @@ use pacioli_core::place::{Checkpoint, Position};
 use super::{NotServing, SyncBuild};
 use crate::error::{Error, Result};
 use crate::models::batch::{BATCH, Batch};
+use crate::pool::pages_of;
 use crate::writer::BUSY_PATIENCE;
 
 /// Tables that every build's file has. No statement of a projection names them.
@@ -43,28 +44,36 @@ macro_rules! of_schema {
 ///
 /// Names without a schema are looked up in the log's file first and then in the attached ones, so a table of the build whose
 /// name is taken elsewhere would be another table to its statements: that is refused.
-pub(super) fn attach(conn: &mut Connection, build: &SyncBuild) -> std::result::Result<Attached, NotServing> {
+pub(super) fn attach(
+    conn: &mut Connection,
+    build: &SyncBuild,
+    bytes_max: Option<u64>,
+) -> std::result::Result<Attached, NotServing> {
     let schema = format!("sync_{}", build.projection.name);
     let Some(file) = build.file.to_str().filter(|_| build.file.exists()) else {
         let problem = format!("its file {} is missing or has no name in UTF-8", build.file.display());
         return Err(NotServing::Refused(problem));
     };
-    conn.execute(sql!("sync/attach_build"), params![file, schema]).map_err(Error::from)?;
-    let attached = look_at(conn, build, &schema);
+    conn.execute(sql!("sync/attach_build"), params![file, schema])?;
+    let attached = look_at(conn, build, &schema, bytes_max);
     if attached.is_err() {
         detach(conn, &schema)?;
     }
     attached
 }
 
-fn look_at(conn: &mut Connection, build: &SyncBuild, schema: &str) -> std::result::Result<Attached, NotServing> {
-    conn.execute_batch(&of_schema!("sync/open_attached_build", schema)).map_err(Error::from)?;
+fn look_at(
+    conn: &mut Connection,
+    build: &SyncBuild,
+    schema: &str,
+    bytes_max: Option<u64>,
+) -> std::result::Result<Attached, NotServing> {
+    conn.execute_batch(&of_schema!("sync/open_attached_build", schema))?;
+    if let Some(bytes) = bytes_max {
+        conn.pragma_update(Some(schema), "max_page_count", pages_of(bytes))?;
+    }
     check_names(conn, schema)?;
-    let batch = if build.handlers.has_batch() {
-        Some(Batch::create(conn, &build.handlers).map_err(Error::from)?)
-    } else {
-        None
-    };
+    let batch = if build.handlers.has_batch() { Some(Batch::create(conn, &build.handlers)?) } else { None };
     for statement in build.handlers.statements() {
         if let Err(error) = conn.prepare(&statement.sql) {
             return Err(NotServing::Refused(build.handlers.failure(statement, &error)));
@@ -79,10 +88,10 @@ fn check_names(conn: &Connection, schema: &str) -> std::result::Result<(), NotSe
     if own.contains(BATCH) {
         return Err(NotServing::Refused(format!("its table `{BATCH}` has the name of the events that are applied")));
     }
-    let mut statement = conn.prepare_cached(sql!("sync/list_schemas")).map_err(Error::from)?;
-    let schemas = statement.query_map([], |row| row.get::<_, String>(0)).map_err(Error::from)?;
+    let mut statement = conn.prepare_cached(sql!("sync/list_schemas"))?;
+    let schemas = statement.query_map([], |row| row.get::<_, String>(0))?;
     for other in schemas {
-        let other = other.map_err(Error::from)?;
+        let other = other?;
         if other == schema || other == "temp" {
             continue;
         }

@@ -251,7 +251,7 @@ impl Writer {
     fn take_to_head(&mut self, served: &mut Served) -> std::result::Result<(), NotServing> {
         assert!(self.conn.is_autocommit(), "files are attached between transactions");
         if served.attached.is_none() {
-            served.attached = Some(attach::attach(&mut self.conn, &served.build)?);
+            served.attached = Some(attach::attach(&mut self.conn, &served.build, self.shared.file_bytes_max)?);
         }
         let attached = served.attached.as_ref().expect("it was just attached");
         let heads = self.shared.recent.heads();
