@@ -16,8 +16,17 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const ACCOUNTS: u64 = 100_000;
 
+/// What the projection keeps.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    /// A sum an account.
+    Balances,
+    /// A full-text index of notes.
+    FullText,
+}
+
 /// How a batch is done.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     /// No projection.
     LogOnly,
@@ -37,38 +46,47 @@ fn main() -> Outcome<()> {
     }
     println!("{appends} appends of one event over {ACCOUNTS} accounts");
     println!(
-        "{:>6} {:>26} {:>12} {:>12} {:>12} {:>12}",
-        "batch", "refused in every 10th batch", "way", "us/append", "p50 batch ms", "p99 batch ms"
+        "{:>10} {:>6} {:>22} {:>12} {:>12} {:>12} {:>12}",
+        "table", "batch", "refused", "way", "us/append", "p50 batch ms", "p99 batch ms"
     );
-    for batch in [1, 100, 1_000] {
-        let appends = if batch == 1 { appends.min(5_000) } else { appends };
-        for refused in [0, 1, batch / 10] {
-            if refused > 0 && batch == 1 {
-                continue;
-            }
-            for (way, name) in
-                [(Way::LogOnly, "log only"), (Way::Optimistic, "optimistic"), (Way::Savepoints, "savepoints")]
-            {
-                if way == Way::LogOnly && refused > 0 {
-                    continue;
+    for table in [Table::Balances, Table::FullText] {
+        for batch in [1, 100, 1_000] {
+            let appends = if batch == 1 { appends.min(20_000) } else { appends };
+            let refusals = [(0, 1), (1, 10), (1, 1), (batch / 10, 1)];
+            for (of_batch, every) in refusals.into_iter().take(if batch == 1 { 1 } else { refusals.len() }) {
+                if of_batch == 0 {
+                    report(table, Way::LogOnly, appends, batch, (0, 1))?;
                 }
-                let mut took = measure(way, appends, batch, refused)?;
-                took.sort_unstable();
-                let total: Duration = took.iter().sum();
-                let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-                println!(
-                    "{batch:>6} {refused:>26} {name:>12} {:>12.2} {:>12.2} {:>12.2}",
-                    total.as_secs_f64() * 1e6 / appends as f64,
-                    at(0.5),
-                    at(0.99),
-                );
+                report(table, Way::Optimistic, appends, batch, (of_batch, every))?;
+                report(table, Way::Savepoints, appends, batch, (of_batch, every))?;
             }
         }
     }
     Ok(())
 }
 
-fn measure(way: Way, appends: u64, batch: u64, refused: u64) -> Outcome<Vec<Duration>> {
+fn report(table: Table, way: Way, appends: u64, batch: u64, refused: (u64, u64)) -> Outcome<()> {
+    let mut took = measure(table, way, appends, batch, refused)?;
+    took.sort_unstable();
+    let total: Duration = took.iter().sum();
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let refused = match refused {
+        (0, _) => "none".to_owned(),
+        (of_batch, 1) => format!("{of_batch} of each batch"),
+        (of_batch, every) => format!("{of_batch} of every {every}th"),
+    };
+    println!(
+        "{:>10} {batch:>6} {refused:>22} {:>12} {:>12.2} {:>12.2} {:>12.2}",
+        format!("{table:?}"),
+        format!("{way:?}"),
+        total.as_secs_f64() * 1e6 / appends as f64,
+        at(0.5),
+        at(0.99),
+    );
+    Ok(())
+}
+
+fn measure(table: Table, way: Way, appends: u64, batch: u64, (refused, every): (u64, u64)) -> Outcome<Vec<Duration>> {
     let directory = tempfile::tempdir()?;
     let conn = open(directory.path(), way)?;
     let mut took = Vec::new();
@@ -76,9 +94,9 @@ fn measure(way: Way, appends: u64, batch: u64, refused: u64) -> Outcome<Vec<Dura
     for number in 0..appends / batch {
         // Refused ones lie evenly spread over the batch.
         let is_refused =
-            |index: u64| refused > 0 && number % 10 == 0 && index % (batch / refused) == batch / refused / 2;
+            |index: u64| refused > 0 && number % every == 0 && index % (batch / refused) == batch / refused / 2;
         let began = Instant::now();
-        position = one_batch(&conn, way, position, batch, is_refused)?;
+        position = one_batch(&conn, table, way, position, batch, is_refused)?;
         took.push(began.elapsed());
         if position % 20_000 < batch {
             conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
@@ -87,19 +105,29 @@ fn measure(way: Way, appends: u64, batch: u64, refused: u64) -> Outcome<Vec<Dura
     Ok(took)
 }
 
-fn one_batch(conn: &Connection, way: Way, after: u64, batch: u64, is_refused: impl Fn(u64) -> bool) -> Outcome<u64> {
+fn one_batch(
+    conn: &Connection,
+    table: Table,
+    way: Way,
+    after: u64,
+    batch: u64,
+    is_refused: impl Fn(u64) -> bool,
+) -> Outcome<u64> {
     let mut way = way;
     'again: loop {
         let mut position = after;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         if way != Way::LogOnly {
-            let mut upsert = conn.prepare_cached(
-                "INSERT INTO balances (account, cents) VALUES (?1, json_extract(?2, '$.cents'))
-                 ON CONFLICT (account) DO UPDATE SET cents = cents + excluded.cents",
-            )?;
+            let mut upsert = conn.prepare_cached(match table {
+                Table::Balances => {
+                    "INSERT INTO balances (account, cents) VALUES (?1, json_extract(?2, '$.cents'))
+                     ON CONFLICT (account) DO UPDATE SET cents = cents + excluded.cents"
+                }
+                Table::FullText => "INSERT INTO notes (note) VALUES (?1 || ' moved ' || json_extract(?2, '$.cents'))",
+            })?;
             for index in 0..batch {
                 let account = account_of(after + index);
-                let data = if is_refused(index) { r#"{"cents":null}"# } else { r#"{"cents":12}"# };
+                let data = if is_refused(index) { r#"{"cents":"# } else { r#"{"cents":12}"# };
                 if way == Way::Savepoints {
                     conn.prepare_cached("SAVEPOINT an_append")?.execute([])?;
                 }
@@ -150,6 +178,7 @@ fn open(directory: &Path, way: Way) -> Outcome<Connection> {
         conn.execute_batch(
             "PRAGMA model.journal_mode = WAL; PRAGMA model.synchronous = NORMAL; PRAGMA model.cache_size = -32768;
              CREATE TABLE model.balances (account TEXT PRIMARY KEY, cents BIGINT NOT NULL);
+             CREATE VIRTUAL TABLE model.notes USING fts5 (note);
              CREATE TABLE model.progress (position INTEGER NOT NULL);
              INSERT INTO model.progress VALUES (0);",
         )?;
