@@ -1,8 +1,8 @@
 //! The doors of the embedded store.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use pacioli_core::store::{
 };
 use pacioli_core::subscription::{self, LogSource, Scan, Scanned, Subscribe};
 use pacioli_core::{Checkpoint, Limits, StreamName};
+use pacioli_projection::engine::Failed;
 use pacioli_projection::file::Name;
 
 use crate::backup::backup;
@@ -32,7 +33,7 @@ use crate::recovery::{self, Recovered};
 use crate::row::Types;
 use crate::schema;
 use crate::streams::{HeadCache, NameHash};
-use crate::writer::{Command, NotServing, ProjectionCommand, SyncBuild, Then, Writer};
+use crate::writer::{Command, NotServing, ProjectionCommand, SyncBuild, Writer};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -122,6 +123,8 @@ pub(crate) struct Shared {
     pub(crate) stopped: OnceLock<String>,
     views: IndexViews,
     pub(crate) epochs: Epochs,
+    /// The `sync` projections that are behind the log, and why.
+    pub(crate) behind: Mutex<BTreeMap<Name, Failed>>,
     /// The names (hashed) of streams with an event that cannot be relied on: their next version is not known.
     pub(crate) damaged: HashSet<u128>,
     pub(crate) limits: Limits,
@@ -169,25 +172,31 @@ impl SqliteStore {
     }
 
     /// Takes a build to the head and lets it serve in every append's transaction, in the place of the one of its projection
-    /// that does. `then` is run once it is there, while nobody appends; without it nothing changes.
-    pub(crate) async fn serve_sync(&self, build: SyncBuild, then: Then) -> std::result::Result<(), NotServing> {
-        self.ask_projections(|answer| ProjectionCommand::Serve { build, then, answer }).await
-    }
-
-    /// Lets the build of a projection serve no longer, once `then` is done.
-    pub(crate) async fn stop_sync(&self, name: Name, then: Then) -> std::result::Result<(), NotServing> {
-        self.ask_projections(|answer| ProjectionCommand::Stop { name, then, answer }).await
-    }
-
-    async fn ask_projections(
+    /// that does. `change` is run once it is there, while nobody appends; where it fails, nothing has changed. Blocks.
+    pub(crate) fn serve_sync<E: From<NotServing>>(
         &self,
-        make: impl FnOnce(oneshot::Sender<std::result::Result<(), NotServing>>) -> ProjectionCommand,
-    ) -> std::result::Result<(), NotServing> {
-        let (answer, receiver) = oneshot::channel();
-        let closed = || NotServing::Store(Error::Store("the store was closed".to_owned()));
-        self.handle.commands.send(Command::Projections(make(answer))).map_err(|_| closed())?;
+        build: SyncBuild,
+        change: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let (at_head, is_there) = mpsc::sync_channel(1);
+        let (confirm, confirmed) = mpsc::sync_channel(1);
+        self.ask_projections(ProjectionCommand::Serve { build, at_head, confirmed })?;
+        is_there.recv().map_err(|_| NotServing::closed())??;
+        change()?;
+        confirm.send(()).map_err(|_| NotServing::closed().into())
+    }
+
+    /// Lets the build of a projection serve no longer. Blocks.
+    pub(crate) fn stop_sync(&self, name: Name) -> std::result::Result<(), NotServing> {
+        let (done, is_done) = mpsc::sync_channel(1);
+        self.ask_projections(ProjectionCommand::Stop { name, done })?;
+        is_done.recv().map_err(|_| NotServing::closed())?
+    }
+
+    fn ask_projections(&self, command: ProjectionCommand) -> std::result::Result<(), NotServing> {
+        self.handle.commands.send(Command::Projections(command)).map_err(|_| NotServing::closed())?;
         self.handle.shared.queue.wake();
-        receiver.await.map_err(|_| closed())?
+        Ok(())
     }
 }
 
@@ -220,6 +229,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         pool: ReadPool::new(log.clone()),
         stopped: OnceLock::new(),
         epochs,
+        behind: Mutex::default(),
         damaged,
         limits: options.limits,
         partitions: settings.partitions,

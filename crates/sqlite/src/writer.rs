@@ -33,7 +33,7 @@ use crate::streams::{HeadCache, NameHash, StreamHead};
 use chores::IndexWork;
 use projections::SyncProjections;
 
-pub(crate) use projections::{NotServing, ProjectionCommand, SyncBuild, Then};
+pub(crate) use projections::{NotServing, ProjectionCommand, SyncBuild};
 
 /// How long the writer sleeps with nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use pacioli_core::append::Refusal;
-use pacioli_core::place::Checkpoint;
+use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
 use pacioli_core::{RecordedEvent, Timestamp};
 use pacioli_projection::Projection;
@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::models::handlers::{Applier, ApplyError, Handlers};
 use attach::Attached;
 
-pub(crate) use catch_up::{NotServing, ProjectionCommand, Then};
+pub(crate) use catch_up::{NotServing, ProjectionCommand};
 
 /// How many `sync` projections a store has at most: SQLite attaches ten files to a connection.
 pub(crate) const SYNC_PROJECTIONS_MAX: usize = 8;
@@ -85,11 +85,17 @@ enum Standing {
     /// Everything up to the head is in its tables.
     AtHead,
     /// It is behind. Appends that it wants are not taken until it is not.
-    Behind {
-        why: StoreError,
-        /// When to try again to bring it to the head.
-        again_at: Timestamp,
-    },
+    Behind(Behind),
+}
+
+#[derive(Debug)]
+struct Behind {
+    why: StoreError,
+    /// The event it stopped at, where that is known, and else the first that it has not.
+    place: Place,
+    since: Timestamp,
+    /// When to try again to bring it to the head.
+    again_at: Timestamp,
 }
 
 /// Why the projections did not take the events of an append, or not move on.
@@ -127,13 +133,13 @@ impl SyncProjections {
     /// Why an append with these events cannot be taken now: a projection that wants them is behind the log.
     fn unavailable(&self, events: &[Arc<RecordedEvent>]) -> Option<StoreError> {
         self.served.iter().find_map(|served| match &served.standing {
-            Standing::Behind { why, .. } if events.iter().any(|event| served.wants(event)) => Some(StoreError {
+            Standing::Behind(behind) if events.iter().any(|event| served.wants(event)) => Some(StoreError {
                 reason: format!(
                     "the sync projection `{}` is behind the log and takes no events until it is not: {}",
                     served.build.name(),
-                    why.reason
+                    behind.why.reason
                 ),
-                is_full: why.is_full,
+                is_full: behind.why.is_full,
             }),
             _ => None,
         })

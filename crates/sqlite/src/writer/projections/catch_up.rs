@@ -1,19 +1,19 @@
 //! Bringing builds to the head: when the store opens, when a projection comes to serve, and when one was left behind.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Duration;
 
 use rusqlite::params;
-use tokio::sync::oneshot;
 
 use pacioli_core::place::{Checkpoint, Place, Position};
 use pacioli_core::store::{PayloadChoice, StoreError};
 use pacioli_core::subscription::Scan;
-use pacioli_core::{RecordedEvent, Timestamp};
+use pacioli_core::{Partition, RecordedEvent, Timestamp};
+use pacioli_projection::engine::Failed;
 use pacioli_projection::file::Name;
 
 use super::attach::{self, Attached};
-use super::{SYNC_PROJECTIONS_MAX, Served, Standing, SyncBuild, apply};
+use super::{Behind, SYNC_PROJECTIONS_MAX, Served, Standing, SyncBuild, apply};
 use crate::error::{Error, Result};
 use crate::models::handlers::{Applier, ApplyError};
 use crate::pool::STATEMENTS_KEPT;
@@ -25,15 +25,18 @@ const EVENTS_AT_ONCE: usize = 4_096;
 /// How long a build that could not be brought to the head is left alone.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What is done with the writer at rest, once a build is at the head: the catalogue's part of a swap.
-pub(crate) type Then = Box<dyn FnOnce() -> Result<()> + Send>;
-
 /// What the writer is asked about `sync` projections. Nothing is appended meanwhile.
 pub(crate) enum ProjectionCommand {
     /// Take a build to the head and let it serve in the place of the one of its projection that does.
-    Serve { build: SyncBuild, then: Then, answer: oneshot::Sender<std::result::Result<(), NotServing>> },
+    Serve {
+        build: SyncBuild,
+        /// Told once the build is at the head, or why it cannot be.
+        at_head: mpsc::SyncSender<std::result::Result<(), NotServing>>,
+        /// Waited for then, with nobody appending: a word lets it serve, and without one nothing has changed.
+        confirmed: mpsc::Receiver<()>,
+    },
     /// Let the build of a projection serve no longer.
-    Stop { name: Name, then: Then, answer: oneshot::Sender<std::result::Result<(), NotServing>> },
+    Stop { name: Name, done: mpsc::SyncSender<std::result::Result<(), NotServing>> },
 }
 
 /// Why a build does not serve. What served before does still.
@@ -45,6 +48,8 @@ pub(crate) enum NotServing {
     Event { place: Option<Place>, error: String },
     /// The storage failed.
     Store(Error),
+    /// The storage failed before.
+    Failed(StoreError),
 }
 
 impl From<Error> for NotServing {
@@ -60,12 +65,18 @@ impl From<rusqlite::Error> for NotServing {
 }
 
 impl NotServing {
-    fn into_store_error(self) -> StoreError {
+    /// The store went away before it answered.
+    pub(crate) fn closed() -> NotServing {
+        NotServing::Store(Error::Store("the store was closed".to_owned()))
+    }
+
+    pub(crate) fn into_store_error(self) -> StoreError {
         match self {
             NotServing::Refused(problem) => StoreError::new(problem),
             NotServing::Event { place: Some(place), error } => StoreError::new(format!("event {place}: {error}")),
             NotServing::Event { place: None, error } => StoreError::new(error),
             NotServing::Store(error) => error.into_store_error(),
+            NotServing::Failed(error) => error,
         }
     }
 }
@@ -73,78 +84,79 @@ impl NotServing {
 impl Writer {
     /// Brings the builds that serve to the head, before the first append. One that cannot be brought there takes no appends
     /// that it wants, and everything else goes on.
-    pub(crate) fn serve_at_open(&mut self, builds: Vec<std::result::Result<SyncBuild, (SyncBuild, StoreError)>>) {
-        for build in builds {
-            let (build, mut why) = match build {
-                Ok(build) => (build, None),
-                Err((build, why)) => (build, Some(why)),
-            };
+    pub(crate) fn serve_at_open(&mut self, builds: Vec<(SyncBuild, Option<StoreError>)>) {
+        for (build, unusable) in builds {
             let mut served = Served { build, attached: None, standing: Standing::AtHead };
-            if why.is_none() {
-                why = self.take_to_head(&mut served).err().map(NotServing::into_store_error);
-            }
-            if let Some(why) = why {
-                self.leave_behind(&mut served, why);
+            let taken = match unusable {
+                Some(error) => Err(NotServing::Failed(error)),
+                None => self.take_to_head(&mut served),
+            };
+            if let Err(error) = taken {
+                self.leave_behind(&mut served, error);
             }
             self.projections.served.push(served);
         }
         self.keep_statements();
+        self.tell_who_is_behind();
     }
 
     pub(in crate::writer) fn execute_on_projections(&mut self, command: ProjectionCommand) {
         let stopped = self.shared.stopped.get().map(|reason| NotServing::Store(Error::Store(reason.clone())));
-        match command {
-            ProjectionCommand::Serve { build, then, answer } => {
-                let served = stopped.map_or_else(|| self.serve(build, then), Err);
-                let _ = answer.send(served);
+        match (command, stopped) {
+            (
+                ProjectionCommand::Serve { at_head: answer, .. } | ProjectionCommand::Stop { done: answer, .. },
+                Some(why),
+            ) => {
+                let _ = answer.send(Err(why));
             }
-            ProjectionCommand::Stop { name, then, answer } => {
-                let done = stopped.map_or_else(|| self.stop_serving(&name, then), Err);
-                let _ = answer.send(done);
+            (ProjectionCommand::Serve { build, at_head, confirmed }, None) => self.serve(build, &at_head, &confirmed),
+            (ProjectionCommand::Stop { name, done }, None) => {
+                let _ = done.send(self.stop_serving(&name).map_err(NotServing::from));
             }
         }
         self.keep_statements();
+        self.tell_who_is_behind();
     }
 
-    fn serve(&mut self, build: SyncBuild, then: Then) -> std::result::Result<(), NotServing> {
+    fn serve(
+        &mut self,
+        build: SyncBuild,
+        at_head: &mpsc::SyncSender<std::result::Result<(), NotServing>>,
+        confirmed: &mpsc::Receiver<()>,
+    ) {
         let replaced = self.projections.position(build.name());
         if replaced.is_none() && self.projections.served.len() >= SYNC_PROJECTIONS_MAX {
-            return Err(NotServing::Refused(format!(
+            let _ = at_head.send(Err(NotServing::Refused(format!(
                 "a store on SQLite has at most {SYNC_PROJECTIONS_MAX} sync projections, since each is another file in every \
                  append's transaction: drop one, or make this one async"
-            )));
+            ))));
+            return;
         }
         // The one that serves now goes first: the new one may have tables of the same names.
         let mut replaced = replaced.map(|index| self.projections.served.swap_remove(index));
         let mut served = Served { build, attached: None, standing: Standing::AtHead };
-        let done = match &mut replaced {
-            Some(replaced) => self.detach(replaced).map_err(NotServing::from),
-            None => Ok(()),
-        };
-        let done = done.and_then(|()| self.take_to_head(&mut served)).and_then(|()| Ok(then()?));
-        if done.is_ok() {
+        let detached = replaced.as_mut().map_or(Ok(()), |replaced| self.detach(replaced));
+        let taken = detached.map_err(NotServing::from).and_then(|()| self.take_to_head(&mut served));
+        let is_there = taken.is_ok();
+        if at_head.send(taken).is_ok() && is_there && confirmed.recv().is_ok() {
             self.projections.served.push(served);
-            return Ok(());
+            return;
         }
         if let Err(error) = self.detach(&mut served) {
             tracing::error!(projection = %served.build.name(), %error, "a build that does not serve stays attached");
         }
         if let Some(mut replaced) = replaced {
             if let Err(error) = self.take_to_head(&mut replaced) {
-                self.leave_behind(&mut replaced, error.into_store_error());
+                self.leave_behind(&mut replaced, error);
             }
             self.projections.served.push(replaced);
         }
-        done
     }
 
-    fn stop_serving(&mut self, name: &Name, then: Then) -> std::result::Result<(), NotServing> {
-        then()?;
-        if let Some(index) = self.projections.position(name) {
-            let mut stopped = self.projections.served.swap_remove(index);
-            self.detach(&mut stopped)?;
-        }
-        Ok(())
+    fn stop_serving(&mut self, name: &Name) -> Result<()> {
+        let Some(index) = self.projections.position(name) else { return Ok(()) };
+        let mut stopped = self.projections.served.swap_remove(index);
+        self.detach(&mut stopped)
     }
 
     fn detach(&self, served: &mut Served) -> Result<()> {
@@ -164,36 +176,74 @@ impl Writer {
     /// Tries again to bring those to the head that are behind.
     pub(in crate::writer) fn take_those_behind_to_head(&mut self, now: Timestamp) {
         for index in 0..self.projections.served.len() {
-            if matches!(self.projections.served[index].standing, Standing::Behind { again_at, .. } if again_at <= now) {
+            if matches!(&self.projections.served[index].standing, Standing::Behind(behind) if behind.again_at <= now) {
                 self.try_to_take_to_head(index);
             }
         }
     }
 
     fn try_to_take_to_head(&mut self, index: usize) {
-        let mut served = self.projections.served.swap_remove(index);
+        let mut served = self.projections.served.remove(index);
         match self.take_to_head(&mut served) {
             Ok(()) => {
                 tracing::info!(projection = %served.build.name(), "a sync projection is at the head again");
                 served.standing = Standing::AtHead;
             }
-            Err(error) => self.leave_behind(&mut served, error.into_store_error()),
+            Err(error) => self.leave_behind(&mut served, error),
         }
-        self.projections.served.push(served);
-        let last = self.projections.served.len() - 1;
-        self.projections.served.swap(index, last);
+        self.projections.served.insert(index, served);
+        self.tell_who_is_behind();
     }
 
-    fn leave_behind(&self, served: &mut Served, why: StoreError) {
-        tracing::error!(
-            projection = %served.build.name(), why = %why,
-            "a sync projection is behind the log: appends that it wants are not taken until it is at the head"
-        );
-        served.standing = Standing::Behind { why, again_at: self.next_try() };
+    /// Leaves a build behind that cannot be brought to the head now.
+    fn leave_behind(&self, served: &mut Served, error: NotServing) {
+        let place = match &error {
+            NotServing::Event { place, .. } => *place,
+            _ => None,
+        };
+        let why = error.into_store_error();
+        let now = self.shared.clock.now();
+        let since = match &served.standing {
+            Standing::Behind(behind) if behind.why.reason == why.reason => behind.since,
+            _ => {
+                tracing::error!(
+                    projection = %served.build.name(), %why,
+                    "a sync projection is behind the log: appends that it wants are not taken until it is at the head"
+                );
+                now
+            }
+        };
+        let place = place.unwrap_or_else(|| self.first_missing(served));
+        let again_at = Timestamp::from_micros(now.as_micros() + AGAIN_AFTER.as_micros() as i64);
+        served.standing = Standing::Behind(Behind { why, place, since, again_at });
     }
 
-    fn next_try(&self) -> Timestamp {
-        Timestamp::from_micros(self.shared.clock.now().as_micros() + AGAIN_AFTER.as_micros() as i64)
+    /// The first event that a build does not have, as far as that can be read.
+    fn first_missing(&self, served: &Served) -> Place {
+        let heads = self.shared.recent.heads();
+        let stands = served.attached.as_ref().and_then(|attached| attached.progress(&self.conn, &heads).ok());
+        let missing = stands.iter().flat_map(|stands| {
+            heads
+                .iter()
+                .zip(stands.iter())
+                .find(|(head, stands)| head.position > stands.position)
+                .map(|(_, stands)| stands)
+        });
+        let Place { partition, position } =
+            missing.last().unwrap_or(Place { partition: Partition::ZERO, position: Position::START });
+        Place { partition, position: position.next() }
+    }
+
+    /// Says outside which builds are behind, for those who ask how they are.
+    fn tell_who_is_behind(&self) {
+        let behind = self.projections.served.iter().filter_map(|served| match &served.standing {
+            Standing::AtHead => None,
+            Standing::Behind(behind) => {
+                let failed = Failed { place: behind.place, error: behind.why.reason.clone(), at: behind.since };
+                Some((served.build.name().clone(), failed))
+            }
+        });
+        *self.shared.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind.collect();
     }
 
     /// After a COMMIT that reported an error: where do the builds stand, now that the log stands at `heads`?
@@ -201,15 +251,15 @@ impl Writer {
         for index in 0..self.projections.served.len() {
             let served = &self.projections.served[index];
             let (Some(attached), Standing::AtHead) = (&served.attached, &served.standing) else { continue };
-            let why = match attached.progress(&self.conn, heads) {
+            let error = match attached.progress(&self.conn, heads) {
                 Ok(stands) if stands == *heads => continue,
                 Ok(stands) => {
                     assert!(heads.covers(&stands), "COMMIT writes the log before the files of projections");
-                    StoreError::new(format!("it was left at {stands} by a write that failed"))
+                    NotServing::Refused(format!("it was left at {stands} by a write that failed"))
                 }
-                Err(error) => error.into_store_error(),
+                Err(error) => NotServing::Store(error),
             };
-            self.mark_behind(index, why);
+            self.mark_behind(index, error);
         }
     }
 
@@ -228,22 +278,26 @@ impl Writer {
     }
 
     /// Before the next batch it is tried to bring it to the head.
-    fn mark_behind(&mut self, index: usize, why: StoreError) {
-        let served = &mut self.projections.served[index];
-        tracing::warn!(projection = %served.build.name(), why = %why, "a sync projection was left behind the log");
-        served.standing = Standing::Behind { why, again_at: Timestamp::from_micros(i64::MIN) };
+    fn mark_behind(&mut self, index: usize, error: NotServing) {
+        let mut served = self.projections.served.remove(index);
+        self.leave_behind(&mut served, error);
+        if let Standing::Behind(behind) = &mut served.standing {
+            behind.again_at = Timestamp::from_micros(i64::MIN);
+        }
+        self.projections.served.insert(index, served);
+        self.tell_who_is_behind();
     }
 
     /// A build does not stand where this writer left it: somebody else writes to its file. Brings it to the head, or gives
     /// that up for a while.
     pub(super) fn was_moved(&mut self, index: usize, give_up: bool) {
-        let why = StoreError::new("something else writes to its file: end that");
-        self.mark_behind(index, why.clone());
-        if give_up {
-            let again_at = self.next_try();
-            self.projections.served[index].standing = Standing::Behind { why, again_at };
-        } else {
-            self.try_to_take_to_head(index);
+        self.mark_behind(index, NotServing::Refused("something else writes to its file: end that".to_owned()));
+        let now = self.shared.clock.now();
+        match &mut self.projections.served[index].standing {
+            Standing::Behind(behind) if give_up => {
+                behind.again_at = Timestamp::from_micros(now.as_micros() + AGAIN_AFTER.as_micros() as i64);
+            }
+            _ => self.try_to_take_to_head(index),
         }
     }
 

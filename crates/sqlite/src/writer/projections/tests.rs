@@ -63,8 +63,8 @@ fn open(directory: &Path) -> SqliteStore {
     SqliteStore::open(directory, SqliteOptions::default()).unwrap()
 }
 
-async fn serve(store: &SqliteStore, build: &SyncBuild) -> Result<(), NotServing> {
-    store.serve_sync(build.clone(), Box::new(|| Ok(()))).await
+fn serve(store: &SqliteStore, build: &SyncBuild) -> Result<(), NotServing> {
+    store.serve_sync(build.clone(), || Ok(()))
 }
 
 async fn appended(store: &SqliteStore, stream: &str, id: u128, cents: &str) -> (Version, u64) {
@@ -82,7 +82,7 @@ async fn what_is_acknowledged_is_in_the_tables() {
         appended(&store, &format!("account-{}", id % 3), id, "5").await;
     }
     let build = build(directory.path(), 1, BALANCES);
-    serve(&store, &build).await.unwrap();
+    serve(&store, &build).unwrap();
     assert_eq!(stands(&build), (10, 10), "it was taken to the head before it serves");
     for id in 11..=20 {
         appended(&store, &format!("account-{}", id % 3), id, "7").await;
@@ -103,7 +103,7 @@ async fn somebody_elses_write_to_the_file_is_noticed_and_made_good_where_it_can_
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let build = build(directory.path(), 1, BALANCES);
-    serve(&store, &build).await.unwrap();
+    serve(&store, &build).unwrap();
     for id in 1..=10 {
         appended(&store, "account-1", id, "5").await;
     }
@@ -129,7 +129,7 @@ async fn a_statement_that_rolls_everything_back_takes_nobody_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let build = build(directory.path(), 1, &BALANCES.replace("INSERT INTO", "INSERT OR ROLLBACK INTO"));
-    serve(&store, &build).await.unwrap();
+    serve(&store, &build).unwrap();
     let mut waiting = Vec::new();
     for id in 1..=300_u128 {
         let store = store.clone();
@@ -155,13 +155,13 @@ async fn a_build_that_cannot_serve_leaves_the_one_that_does() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let first = build(directory.path(), 1, BALANCES);
-    serve(&store, &first).await.unwrap();
+    serve(&store, &first).unwrap();
     for id in 1..=5 {
         appended(&store, "account-1", id, "10").await;
     }
     // 1. An event that it fails on.
     let strict = build(directory.path(), 2, &BALANCES.replace("cents >= 0", "cents <= 30"));
-    match serve(&store, &strict).await {
+    match serve(&store, &strict) {
         Err(NotServing::Event { place: Some(place), error }) => {
             assert_eq!(place.to_string(), "0:4");
             assert!(error.contains("CHECK"), "{error}");
@@ -170,23 +170,23 @@ async fn a_build_that_cannot_serve_leaves_the_one_that_does() {
     }
     // 2. A table with the name of one of the log.
     let text = BALANCES.replace("balances", "streams");
-    let Err(NotServing::Refused(why)) = serve(&store, &build(directory.path(), 1, &text)).await else { panic!() };
+    let Err(NotServing::Refused(why)) = serve(&store, &build(directory.path(), 1, &text)) else { panic!() };
     assert!(why.contains("`streams` has the name of a table of the log"), "{why}");
     // 3. The catalogue cannot be changed.
     let second = build(directory.path(), 3, BALANCES);
-    let failing = Box::new(|| Err(crate::error::Error::Store("no".to_owned())));
-    assert!(matches!(store.serve_sync(second.clone(), failing).await, Err(NotServing::Store(_))));
+    let failing = || Err(NotServing::Refused("no".to_owned()));
+    assert!(matches!(store.serve_sync(second.clone(), failing), Err(NotServing::Refused(why)) if why == "no"));
     appended(&store, "account-1", 6, "10").await;
     assert_eq!(stands(&first), (6, 6), "the first one serves as before");
     // 4. Another projection with a table of the same name.
     let text = BALANCES.replace("projection: balances", "projection: others");
-    let Err(NotServing::Refused(why)) = serve(&store, &build(directory.path(), 1, &text)).await else { panic!() };
+    let Err(NotServing::Refused(why)) = serve(&store, &build(directory.path(), 1, &text)) else { panic!() };
     assert!(why.contains("of the sync projection `balances`"), "{why}");
     // 5. And now one that can.
-    serve(&store, &second).await.unwrap();
+    serve(&store, &second).unwrap();
     appended(&store, "account-1", 7, "10").await;
     assert_eq!((stands(&first), stands(&second)), ((6, 6), (7, 7)));
-    store.stop_sync(second.projection.name.clone(), Box::new(|| Ok(()))).await.unwrap();
+    store.stop_sync(second.projection.name.clone()).unwrap();
     appended(&store, "account-1", 8, "-1000").await;
     assert_eq!(stands(&second), (7, 7));
 }
@@ -197,7 +197,7 @@ async fn there_are_at_most_eight() {
     let store = open(directory.path());
     for number in 0..9 {
         let text = BALANCES.replace("balances", &format!("balances_{number}"));
-        let served = serve(&store, &build(directory.path(), 1, &text)).await;
+        let served = serve(&store, &build(directory.path(), 1, &text));
         match served {
             Ok(()) => assert!(number < 8),
             Err(NotServing::Refused(why)) => {
@@ -225,7 +225,7 @@ CREATE TABLE sizes (first BIGINT PRIMARY KEY, events BIGINT NOT NULL CHECK (even
 INSERT INTO sizes (first, events) SELECT min(position), count(*) FROM batch;
 ";
     let build = build(directory.path(), 1, text);
-    serve(&store, &build).await.unwrap();
+    serve(&store, &build).unwrap();
     let several = |first: u128, count: u128| {
         let mut append = moved("account-1", first, "1");
         for id in first + 1..first + count {
@@ -276,7 +276,7 @@ WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20)
 INSERT INTO copies (position, n, text) SELECT :position, n, hex(zeroblob(500)) FROM n;
 ";
     let build = build(directory.path(), 1, text);
-    serve(&store, &build).await.unwrap();
+    serve(&store, &build).unwrap();
     let (mut stored, mut full) = (0, 0);
     for id in 1..=200 {
         match store.append(moved("account-1", id, "1")).await {
