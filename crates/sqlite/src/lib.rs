@@ -20,7 +20,7 @@ mod error;
 mod facts;
 #[doc(hidden)]
 pub mod index;
-mod models;
+pub mod models;
 mod plan;
 mod pool;
 mod read;
@@ -31,4 +31,5 @@ pub mod store;
 mod streams;
 mod writer;
 
+pub use models::SqliteModels;
 pub use store::{SqliteOptions, SqliteStore};

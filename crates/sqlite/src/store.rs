@@ -1,6 +1,6 @@
 //! The doors of the embedded store.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -20,20 +20,20 @@ use pacioli_core::store::{
 };
 use pacioli_core::subscription::{self, LogSource, Scan, Scanned, Subscribe};
 use pacioli_core::{Checkpoint, Limits, StreamName};
-use pacioli_projection::engine::Failed;
 use pacioli_projection::file::Name;
 
 use crate::backup::backup;
 use crate::directory::DataDirectory;
 use crate::error::{Error, Result};
 use crate::index::{IndexOptions, IndexViews};
+use crate::models;
 use crate::pool::{self, ReadPool};
 use crate::read::{self, Reader};
 use crate::recovery::{self, Recovered};
 use crate::row::Types;
 use crate::schema;
 use crate::streams::{HeadCache, NameHash};
-use crate::writer::{Command, NotServing, ProjectionCommand, SyncBuild, Writer};
+use crate::writer::{Command, NotServing, ProjectionCommand, SyncBuild, SyncStands, Writer};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -123,8 +123,8 @@ pub(crate) struct Shared {
     pub(crate) stopped: OnceLock<String>,
     views: IndexViews,
     pub(crate) epochs: Epochs,
-    /// The `sync` projections that are behind the log, and why.
-    pub(crate) behind: Mutex<BTreeMap<Name, Failed>>,
+    /// The `sync` projections that run in every append's transaction.
+    pub(crate) sync: Mutex<Vec<SyncStands>>,
     /// The names (hashed) of streams with an event that cannot be relied on: their next version is not known.
     pub(crate) damaged: HashSet<u128>,
     pub(crate) limits: Limits,
@@ -150,6 +150,11 @@ impl SqliteStore {
     /// The number of partitions.
     pub fn partitions(&self) -> u16 {
         self.handle.shared.partitions
+    }
+
+    /// What the store shares with its read models.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     /// Runs a read on a blocking thread with a connection of the pool.
@@ -219,6 +224,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         &heads,
         IndexOptions { freeze_at_entries: options.index_tail_entries.max(1) },
     )?;
+    let sync = models::sync::serving(&conn, &log, &epochs, &heads, options.clock.now())?;
     let shared = Arc::new(Shared {
         queue: GroupCommit::new(options.group_commit),
         recent: Recent::new(&heads, options.recent),
@@ -229,7 +235,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         pool: ReadPool::new(log.clone()),
         stopped: OnceLock::new(),
         epochs,
-        behind: Mutex::default(),
+        sync: Mutex::default(),
         damaged,
         limits: options.limits,
         partitions: settings.partitions,
@@ -239,7 +245,8 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
     });
     let (commands, receiver) = mpsc::channel();
     let cache = HeadCache::new(options.cached_streams);
-    let writer = Writer::new(conn, indexes, cache, Arc::clone(&shared), receiver, (last_stream_id, newest));
+    let mut writer = Writer::new(conn, indexes, cache, Arc::clone(&shared), receiver, (last_stream_id, newest));
+    writer.serve_at_open(sync);
     let writer = std::thread::Builder::new()
         .name("pacioli-writer".to_owned())
         .spawn(move || writer.run())
@@ -255,25 +262,30 @@ async fn read_shared<T: Send + 'static>(
     let shared = Arc::clone(shared);
     let reading = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        // The view first, then any transaction: see `index::IndexView`.
-        let view = shared.views.view();
-        let conn = shared.pool.take()?;
-        let reader = Reader {
-            conn: &conn,
-            view,
-            names: shared.names,
-            types: &shared.types,
-            limits: shared.limits,
-            partitions: shared.partitions,
-        };
-        let answer = read(&reader);
-        drop(reader);
-        if conn.is_autocommit() {
-            shared.pool.give(conn);
-        }
-        answer
+        read_here(&shared, read)
     });
     reading.await.unwrap_or_else(|error| Err(Error::Store(format!("a read broke off: {error}"))))
+}
+
+/// Runs a read on this thread, which may block.
+pub(crate) fn read_here<T>(shared: &Shared, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+    // The view first, then any transaction: see `index::IndexView`.
+    let view = shared.views.view();
+    let conn = shared.pool.take()?;
+    let reader = Reader {
+        conn: &conn,
+        view,
+        names: shared.names,
+        types: &shared.types,
+        limits: shared.limits,
+        partitions: shared.partitions,
+    };
+    let answer = read(&reader);
+    drop(reader);
+    if conn.is_autocommit() {
+        shared.pool.give(conn);
+    }
+    answer
 }
 
 #[async_trait]

@@ -33,7 +33,7 @@ use crate::streams::{HeadCache, NameHash, StreamHead};
 use chores::IndexWork;
 use projections::SyncProjections;
 
-pub(crate) use projections::{NotServing, ProjectionCommand, SyncBuild};
+pub(crate) use projections::{NotServing, ProjectionCommand, SyncBuild, SyncStands, relations};
 
 /// How long the writer sleeps with nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -101,9 +101,21 @@ impl Catalogue {
         let mut rows = statement.query([])?;
         let mut builds = Vec::new();
         while let Some(row) = rows.next()? {
-            builds.push(listed_build(row, known)?);
+            match listed_build(row, known) {
+                Ok(build) => builds.push(build),
+                // One file that cannot be read any more keeps no other from running. Its build is left as it is.
+                Err(Error::Store(problem)) => tracing::error!(problem, "a read model is left out"),
+                Err(error) => return Err(error),
+            }
         }
         Ok(builds)
+    }
+
+    /// The builds that have a file, those too that are left out.
+    pub(super) fn keys(&self) -> Result<Vec<(String, u32)>> {
+        let mut statement = self.conn.prepare_cached(sql!("models/list_build_keys"))?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// All copies, the newest first.
@@ -113,9 +125,8 @@ impl Catalogue {
         let mut copies = Vec::new();
         while let Some(row) = rows.next()? {
             let checkpoint: String = row.get(3)?;
-            let checkpoint = checkpoint
-                .parse()
-                .map_err(|_| Error::Store(format!("a copy of a read model stands at `{checkpoint}`")))?;
+            let checkpoint =
+                checkpoint.parse().map_err(|_| Error::Store(format!("a copy of a read model stands at `{checkpoint}`")))?;
             copies.push(Copied { file: row.get(0)?, name: row.get(1)?, hash: row.get(2)?, checkpoint });
         }
         Ok(copies)
@@ -237,10 +248,7 @@ fn listed_build(row: &Row<'_>, known: &[Listed]) -> Result<Listed> {
     let projection = match parsed {
         Some(known) => Arc::clone(&known.projection),
         None => Arc::new(Projection::parse(&file, &text).map_err(|findings| {
-            Error::Store(format!(
-                "the file of projection `{name}` was accepted and is not any more:\n{}",
-                listed(&findings)
-            ))
+            Error::Store(format!("the file of projection `{name}` was accepted and is not any more:\n{}", listed(&findings)))
         })?),
     };
     Ok(Listed {

@@ -1,6 +1,7 @@
 //! A projection's handlers as SQLite runs them: which statements an event brings, and what is bound to them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection};
 
@@ -23,7 +24,8 @@ pub(crate) struct Handlers {
     of_others: Vec<usize>,
     of_batch: Vec<usize>,
     paths: Paths,
-    filter: Filter,
+    filter: Arc<Filter>,
+    excludes_system: bool,
 }
 
 /// One statement.
@@ -69,7 +71,8 @@ impl Handlers {
             of_others: Vec::new(),
             of_batch: Vec::new(),
             paths: Paths::default(),
-            filter: projection.filter(),
+            filter: Arc::new(projection.filter()),
+            excludes_system: projection.excludes_system(),
         };
         for handler in &projection.handlers {
             if let On::Types(types) = &handler.on {
@@ -115,15 +118,13 @@ impl Handlers {
     }
 
     /// Which events to read.
-    pub(crate) fn filter(&self) -> &Filter {
+    pub(crate) fn filter(&self) -> &Arc<Filter> {
         &self.filter
     }
 
-    /// Whether an event that matches the filter is one of the projection's: without categories and types it gets all
-    /// events but those of the system's own streams.
+    /// Whether the projection wants an event.
     pub(crate) fn wants(&self, event: &RecordedEvent) -> bool {
-        let names_events = !self.filter.categories.is_empty() || !self.filter.types.is_empty();
-        names_events || !event.stream.as_str().starts_with('$')
+        self.filter.matches(event) && !(self.excludes_system && event.stream.as_str().starts_with('$'))
     }
 
     /// Whether a statement sees the whole batch.
@@ -242,3 +243,4 @@ pub(crate) fn is_of_storage(error: &rusqlite::Error) -> bool {
         )
     )
 }
+

@@ -27,13 +27,14 @@ use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
 use pacioli_core::{RecordedEvent, Timestamp};
 use pacioli_projection::Projection;
-use pacioli_projection::engine::BuildNumber;
+use pacioli_projection::engine::{BuildNumber, Failed};
 use pacioli_projection::file::Name;
 
 use crate::error::Error;
 use crate::models::handlers::{Applier, ApplyError, Handlers};
 use attach::Attached;
 
+pub(crate) use attach::relations;
 pub(crate) use catch_up::{NotServing, ProjectionCommand};
 
 /// How many `sync` projections a store has at most: SQLite attaches ten files to a connection.
@@ -62,6 +63,19 @@ impl SyncBuild {
     fn name(&self) -> &Name {
         &self.projection.name
     }
+}
+
+/// How a `sync` projection that serves is, for those who ask.
+#[derive(Clone, Debug)]
+pub(crate) struct SyncStands {
+    /// Its name.
+    pub(crate) name: Name,
+    /// The build that serves.
+    pub(crate) number: BuildNumber,
+    /// Its file.
+    pub(crate) file: PathBuf,
+    /// Where and why it is behind the log, where it is.
+    pub(crate) behind: Option<Failed>,
 }
 
 /// The `sync` projections that serve.

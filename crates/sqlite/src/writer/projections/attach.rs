@@ -13,8 +13,8 @@ use crate::models::batch::{BATCH, Batch};
 use crate::pool::pages_of;
 use crate::writer::BUSY_PATIENCE;
 
-/// Tables that every build's file has. No statement of a projection names them.
-const OF_EVERY_BUILD: [&str; 2] = ["pacioli_build", "pacioli_progress"];
+/// How the tables begin that every build's file has. No statement of a projection names them.
+const OURS: &str = "pacioli_";
 /// The write-ahead log of a build is moved into its file once it has so many pages.
 const CHECKPOINT_PAGES: i64 = 2_048;
 /// Beyond this size it waits for its readers and begins anew.
@@ -109,12 +109,12 @@ fn check_names(conn: &Connection, schema: &str) -> std::result::Result<(), NotSe
     Ok(())
 }
 
-/// The relations of a schema in small letters, but for those that every build has.
-fn relations(conn: &Connection, schema: &str) -> Result<Vec<String>> {
+/// The tables and views of a schema in small letters, but for those that every build has.
+pub(crate) fn relations(conn: &Connection, schema: &str) -> Result<Vec<String>> {
     let mut statement = conn.prepare(&of_schema!("sync/list_relations", schema))?;
     let names = statement.query_map([], |row| row.get::<_, String>(0))?;
     let names: rusqlite::Result<Vec<String>> = names.map(|name| Ok(name?.to_ascii_lowercase())).collect();
-    Ok(names?.into_iter().filter(|name| !OF_EVERY_BUILD.contains(&name.as_str())).collect())
+    Ok(names?.into_iter().filter(|name| !name.starts_with(OURS)).collect())
 }
 
 /// Detaches a file again.

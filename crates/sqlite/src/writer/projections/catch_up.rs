@@ -1,5 +1,6 @@
 //! Bringing builds to the head: when the store opens, when a projection comes to serve, and when one was left behind.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ use pacioli_projection::engine::Failed;
 use pacioli_projection::file::Name;
 
 use super::attach::{self, Attached};
-use super::{Behind, SYNC_PROJECTIONS_MAX, Served, Standing, SyncBuild, apply};
+use super::{Behind, SYNC_PROJECTIONS_MAX, Served, Standing, SyncBuild, SyncStands, apply};
 use crate::error::{Error, Result};
 use crate::models::handlers::{Applier, ApplyError};
 use crate::pool::STATEMENTS_KEPT;
 use crate::read::Reader;
+use crate::schema::{self, READ_MODELS, USUAL_DIRECTORY};
 use crate::writer::Writer;
 
 /// Events of one transaction of a build that catches up.
@@ -97,7 +99,7 @@ impl Writer {
             self.projections.served.push(served);
         }
         self.keep_statements();
-        self.tell_who_is_behind();
+        self.tell_who_serves();
     }
 
     pub(in crate::writer) fn execute_on_projections(&mut self, command: ProjectionCommand) {
@@ -115,7 +117,7 @@ impl Writer {
             }
         }
         self.keep_statements();
-        self.tell_who_is_behind();
+        self.tell_who_serves();
     }
 
     fn serve(
@@ -136,7 +138,10 @@ impl Writer {
         let mut replaced = replaced.map(|index| self.projections.served.swap_remove(index));
         let mut served = Served { build, attached: None, standing: Standing::AtHead };
         let detached = replaced.as_mut().map_or(Ok(()), |replaced| self.detach(replaced));
-        let taken = detached.map_err(NotServing::from).and_then(|()| self.take_to_head(&mut served));
+        let taken = detached
+            .map_err(NotServing::from)
+            .and_then(|()| self.take_to_head(&mut served))
+            .and_then(|()| Ok(self.remember_directory(&served.build)?));
         let is_there = taken.is_ok();
         if at_head.send(taken).is_ok() && is_there && confirmed.recv().is_ok() {
             self.projections.served.push(served);
@@ -151,6 +156,24 @@ impl Writer {
             }
             self.projections.served.push(replaced);
         }
+    }
+
+    /// Writes down where read models are that every append has to see, for the next start.
+    fn remember_directory(&self, build: &SyncBuild) -> Result<()> {
+        let directory = build.file.parent().unwrap_or(Path::new(""));
+        let usual = self.shared.log.with_file_name(USUAL_DIRECTORY);
+        let noted = if directory == usual {
+            String::new()
+        } else {
+            let whole = std::path::absolute(directory).ok();
+            whole.and_then(|whole| whole.to_str().map(str::to_owned)).ok_or_else(|| {
+                Error::Store(format!("the directory of read models, {}, has no name in UTF-8", directory.display()))
+            })?
+        };
+        if schema::read_meta::<String>(&self.conn, READ_MODELS)?.unwrap_or_default() != noted {
+            schema::write_meta(&self.conn, READ_MODELS, noted)?;
+        }
+        Ok(())
     }
 
     fn stop_serving(&mut self, name: &Name) -> Result<()> {
@@ -192,7 +215,7 @@ impl Writer {
             Err(error) => self.leave_behind(&mut served, error),
         }
         self.projections.served.insert(index, served);
-        self.tell_who_is_behind();
+        self.tell_who_serves();
     }
 
     /// Leaves a build behind that cannot be brought to the head now.
@@ -234,16 +257,20 @@ impl Writer {
         Place { partition, position: position.next() }
     }
 
-    /// Says outside which builds are behind, for those who ask how they are.
-    fn tell_who_is_behind(&self) {
-        let behind = self.projections.served.iter().filter_map(|served| match &served.standing {
-            Standing::AtHead => None,
-            Standing::Behind(behind) => {
-                let failed = Failed { place: behind.place, error: behind.why.reason.clone(), at: behind.since };
-                Some((served.build.name().clone(), failed))
-            }
+    /// Says outside which builds serve, and how they are.
+    fn tell_who_serves(&self) {
+        let stands = self.projections.served.iter().map(|served| SyncStands {
+            name: served.build.name().clone(),
+            number: served.build.number,
+            file: served.build.file.clone(),
+            behind: match &served.standing {
+                Standing::AtHead => None,
+                Standing::Behind(behind) => {
+                    Some(Failed { place: behind.place, error: behind.why.reason.clone(), at: behind.since })
+                }
+            },
         });
-        *self.shared.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind.collect();
+        *self.shared.sync.lock().unwrap_or_else(PoisonError::into_inner) = stands.collect();
     }
 
     /// After a COMMIT that reported an error: where do the builds stand, now that the log stands at `heads`?
@@ -285,7 +312,7 @@ impl Writer {
             behind.again_at = Timestamp::from_micros(i64::MIN);
         }
         self.projections.served.insert(index, served);
-        self.tell_who_is_behind();
+        self.tell_who_serves();
     }
 
     /// A build does not stand where this writer left it: somebody else writes to its file. Brings it to the head, or gives
