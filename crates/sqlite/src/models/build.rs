@@ -154,6 +154,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(crate::writer::BUSY_PATIENCE)?;
     conn.execute_batch(sql!("models/open_model_reader"))?;
+    conn.execute_batch(sql!("models/read_only"))?;
     wall::harden(&conn)?;
     Ok(conn)
 }

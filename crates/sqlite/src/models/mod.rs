@@ -64,6 +64,9 @@ const QUERIES_MAX: usize = 8;
 /// Point reads that run at the same time: none of them waits behind a long query.
 const LOOKUPS_MAX: usize = 16;
 
+/// The projection `rewind`: one row an event with what it changed, and one row a stream with its state.
+pub const REWIND: &str = include_str!("../sql/models/rewind.sql");
+
 /// The read models of an embedded store. Clones share them.
 #[derive(Clone)]
 pub struct SqliteModels {

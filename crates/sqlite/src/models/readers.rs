@@ -82,6 +82,8 @@ impl Reader {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags(":memory:", flags)?;
         conn.busy_timeout(Duration::from_secs(1))?;
+        // Before the view is made: changing where temporary things are kept forgets them.
+        conn.execute_batch(sql!("models/open_model_reader"))?;
         wall::harden(&conn)?;
         let mut leave = Leave::to(Purpose::Query);
         for (number, source) in sources.files.iter().enumerate() {
@@ -97,7 +99,7 @@ impl Reader {
             let tables = ["log", "types"].map(|table| (LOG.to_owned(), table.to_owned()));
             leave = leave.and_behind("events", tables);
         }
-        conn.execute_batch(sql!("models/open_model_reader"))?;
+        conn.execute_batch(sql!("models/read_only"))?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         wall::limit(&conn)?;
         let pace = Arc::new(Pace::default());

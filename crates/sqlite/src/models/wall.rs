@@ -28,6 +28,8 @@ const FUNCTIONS: [&str; 107] = [
     "string_agg", "substr", "substring", "subtype", "sum", "time", "timediff", "total", "trim", "typeof", "unhex",
     "unicode", "unistr", "unistr_quote", "unixepoch", "unlikely", "upper",
 ];
+/// Functions that this program adds, for its own view.
+pub(super) const OWN_FUNCTIONS: [&str; 2] = ["pacioli_id", "pacioli_time"];
 /// Functions that give something else at each fold.
 const NOT_IN_FOLDS: [&str; 4] = ["current_date", "current_time", "current_timestamp", "random"];
 /// Table-valued functions that read nothing but their arguments.
@@ -110,6 +112,10 @@ impl Leave {
         let making = self.purpose == Purpose::Define;
         match context.action {
             AuthAction::Select | AuthAction::Recursive => Ok(()),
+            AuthAction::Function { function_name } if OWN_FUNCTIONS.contains(&function_name) => match self.behind_view {
+                Some((view, _)) if context.accessor == Some(view) => Ok(()),
+                _ => self.function(function_name),
+            },
             AuthAction::Function { function_name } => self.function(function_name),
             // A relation of which no column is read (`count(*)`) comes without its schema, and so does the name of a WITH.
             AuthAction::Read { table_name, column_name: "" } if schema.is_none() && !is_of_sqlite(table_name) => {

@@ -1,5 +1,4 @@
 -- Settings of a connection that reads read models. No binds. What it sorts goes to files, so that no query takes the memory.
-PRAGMA query_only = ON;
 PRAGMA mmap_size = 0;
 PRAGMA cell_size_check = ON;
 PRAGMA temp_store = FILE;
