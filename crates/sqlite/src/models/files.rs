@@ -46,7 +46,12 @@ impl Files {
     }
 
     pub(super) fn catalogue(&self) -> PathBuf {
-        self.root.join("catalogue.db")
+        Files::catalogue_in(&self.root)
+    }
+
+    /// Where the catalogue is in a directory of read models.
+    pub(super) fn catalogue_in(root: &Path) -> PathBuf {
+        root.join("catalogue.db")
     }
 
     pub(super) fn build(&self, name: &Name, number: BuildNumber) -> PathBuf {
@@ -147,7 +152,9 @@ mod tests {
         let build = |file: &str| database_name(Path::new(file)).as_deref().and_then(build_of);
         assert_eq!(build("funnel.3.db"), Some(("funnel".to_owned(), 3)));
         assert_eq!(build("funnel.3.db-wal"), Some(("funnel".to_owned(), 3)));
-        for other in ["catalogue.db", "catalogue.db-wal", "log.db", "notes.txt", "Funnel.3.db", "funnel.x.db", "funnel.3.db.bak"] {
+        for other in
+            ["catalogue.db", "catalogue.db-wal", "log.db", "notes.txt", "Funnel.3.db", "funnel.x.db", "funnel.3.db.bak"]
+        {
             assert_eq!(build(other), None, "{other}");
         }
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tokio::sync::Semaphore;
 
-use pacioli_core::place::Place;
+use pacioli_core::Timestamp;
+use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
 use pacioli_projection::Projection;
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, Role, State};
@@ -20,22 +21,24 @@ use super::check;
 use super::events::{self, Wanted};
 use super::files::{self, Files};
 use super::readers::Readers;
+use super::sync::{self, NotSwapped};
 use super::{LOOKUPS_MAX, Models, QUERIES_MAX};
 use crate::error::{Error, Result as InnerResult};
-use crate::schema;
+use crate::schema::{self, USUAL_DIRECTORY};
 use crate::store::{self, SqliteStore};
 
 /// Opens the read models of a store.
 pub(super) fn open(store: &SqliteStore, directory: Option<&Path>) -> Result<Models, StoreError> {
     let shared = store.shared();
-    let default = shared.log.parent().unwrap_or(Path::new(".")).join("read-models");
+    let default = shared.log.with_file_name(USUAL_DIRECTORY);
     let root = directory.unwrap_or(&default);
+    sync::check_directory(shared, root)?;
     let files = Files::open(root)?;
     let opened = open_files(store, &files).map_err(|error| {
         StoreError::new(format!("cannot open the read models in {}: {}", root.display(), of_read_model(error).reason))
     });
     let (catalogue, builds) = opened?;
-    Ok(Models {
+    let models = Models {
         readers: Readers::new(shared.log.clone()),
         store: store.clone(),
         files,
@@ -43,7 +46,9 @@ pub(super) fn open(store: &SqliteStore, directory: Option<&Path>) -> Result<Mode
         builds: RwLock::new(Arc::new(builds)),
         queries: Arc::new(Semaphore::new(QUERIES_MAX)),
         lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
-    })
+    };
+    models.serve_all_sync()?;
+    Ok(models)
 }
 
 fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Builds)> {
@@ -65,10 +70,14 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
     let mut all = Vec::new();
     for listed in listed {
         let path = files.build(&listed.projection.name, listed.number);
-        let inspected = build::inspect(&path, &listed.projection, listed.number, &shared.epochs, &head);
-        let (listed, progress) = match inspected {
-            Ok(progress) => (listed, progress),
-            Err(why) => start_again(&mut catalogue, files, store, listed, &why)?,
+        // The writer looked at those that it runs when the store was opened, and they move all the time.
+        let (listed, progress) = if sync::stands(shared, &listed.projection.name, listed.number).is_some() {
+            (listed, Vec::new())
+        } else {
+            match build::inspect(&path, &listed.projection, listed.number, &shared.epochs, &head) {
+                Ok(progress) => (listed, progress),
+                Err(why) => start_again(&mut catalogue, files, &head, shared.clock.now(), listed, &why)?,
+            }
         };
         let path = files.build(&listed.projection.name, listed.number);
         let file = BuildFile::new(path, Arc::clone(&listed.projection), listed.number, progress);
@@ -78,10 +87,11 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
 }
 
 /// Replaces a build that cannot go on by an empty one in the same role.
-fn start_again(
+pub(super) fn start_again(
     catalogue: &mut Catalogue,
     files: &Files,
-    store: &SqliteStore,
+    head: &Checkpoint,
+    now: Timestamp,
     old: Listed,
     why: &Unusable,
 ) -> InnerResult<(Listed, Vec<pacioli_projection::engine::Progress>)> {
@@ -90,12 +100,10 @@ fn start_again(
         Unusable::Damaged(reason) | Unusable::AheadOfLog(reason) => reason,
     };
     tracing::warn!(projection = %name, build = number.0, reason, "a read model cannot be used and is filled again from the first event");
-    let shared = store.shared();
-    let (head, now) = (shared.recent.heads(), shared.clock.now());
     let new = catalogue.change(|conn| {
         let number = catalogue::take_number(conn, &name)?;
         let new = Listed { number, state: State::Running, began_at: now, ..old };
-        build::create(&files.build(&name, number), &new.projection, number, &head, Durability::Kept)?;
+        build::create(&files.build(&name, number), &new.projection, number, head, Durability::Kept)?;
         files.sync().map_err(|error| Error::Store(format!("the directory cannot be synced: {error}")))?;
         catalogue::delete_build(conn, &name, old.number)?;
         catalogue::insert_build(conn, &new)?;
@@ -108,7 +116,7 @@ fn start_again(
 }
 
 /// An error of the catalogue or a build's file.
-fn engine_error(error: Error) -> EngineError {
+pub(super) fn engine_error(error: Error) -> EngineError {
     EngineError::Store(of_read_model(error))
 }
 
@@ -127,7 +135,8 @@ impl Models {
                 Some(known) => Arc::clone(&known.file),
                 None => {
                     let path = self.files.build(&listed.projection.name, listed.number);
-                    let progress = build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
+                    let progress =
+                        build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
                     let progress = progress.map_err(engine_error)?;
                     Arc::new(BuildFile::new(path, Arc::clone(&listed.projection), listed.number, progress))
                 }
@@ -154,6 +163,7 @@ impl Models {
     /// What is wrong with a file, here and beside the other projections.
     pub(super) fn check(&self, projection: &Projection) -> Result<Vec<Finding>, EngineError> {
         let mut findings = check::check(projection).map_err(engine_error)?;
+        findings.extend(self.check_sync(projection).map_err(engine_error)?);
         let builds = self.builds();
         for definition in &projection.definitions {
             let Some(relation) = super::window::relation(&definition.makes) else { continue };
@@ -229,7 +239,8 @@ impl Models {
     pub(super) fn advance(&self, wanted: &Advance) -> Result<Advanced, AdvanceError> {
         let builds = self.builds();
         let build = builds.find(&wanted.build.projection.name, wanted.build.number).ok_or(AdvanceError::Moved)?;
-        if build.listed.role == Role::Kept {
+        // A build that the writer runs is moved by the writer.
+        if build.listed.role == Role::Kept || build.is_run_by_writer() {
             return Err(AdvanceError::Moved);
         }
         advance::advance(self.shared(), &build.file, wanted)
@@ -238,6 +249,9 @@ impl Models {
     pub(super) fn set_state(&self, name: &Name, number: BuildNumber, state: &State) -> Result<(), EngineError> {
         let mut catalogue = self.catalogue();
         let known = self.known(name, number)?;
+        if known.is_run_by_writer() {
+            return self.set_state_of_sync(&known, state);
+        }
         catalogue.change(|conn| catalogue::set_state(conn, name, number, state)).map_err(engine_error)?;
         if *state != State::Running {
             known.file.forget_ahead();
@@ -248,13 +262,22 @@ impl Models {
     pub(super) fn skip(&self, name: &Name, number: BuildNumber, place: Place) -> Result<(), EngineError> {
         let mut catalogue = self.catalogue();
         let known = self.known(name, number)?;
-        match &known.listed.state {
+        match &self.state(&known) {
             State::Failed(failed) if failed.place == place => {}
             State::Failed(failed) => {
                 let stopped = failed.place;
                 return Err(EngineError::Refused(format!("`{name}` stopped at {stopped}, not at {place}; look again")));
             }
-            _ => return Err(EngineError::Refused(format!("`{name}` has not failed; only the event it failed on is skipped"))),
+            _ => {
+                return Err(EngineError::Refused(format!(
+                    "`{name}` has not failed; only the event it failed on is skipped"
+                )));
+            }
+        }
+        if known.is_run_by_writer() {
+            known.file.refresh_progress().map_err(engine_error)?;
+            self.pass_over(&known, place)?;
+            return self.set_state_of_sync(&known, &State::Running);
         }
         self.pass_over(&known, place)?;
         catalogue.change(|conn| catalogue::set_state(conn, name, number, &State::Running)).map_err(engine_error)?;
@@ -281,9 +304,14 @@ impl Models {
             let conn = &writing.conn;
             conn.execute_batch(sql!("models/sync_commits"))?;
             advance::begin(conn)?;
-            conn.prepare_cached(sql!("models/insert_skipped"))?.execute(params![place.partition.0, place.position.0 as i64])?;
-            conn.prepare_cached(sql!("models/move_progress"))?
-                .execute(params![0, place.partition.0, place.position.0 as i64, 0])?;
+            conn.prepare_cached(sql!("models/insert_skipped"))?
+                .execute(params![place.partition.0, place.position.0 as i64])?;
+            conn.prepare_cached(sql!("models/move_progress"))?.execute(params![
+                0,
+                place.partition.0,
+                place.position.0 as i64,
+                0
+            ])?;
             conn.prepare_cached(sql!("commit"))?.execute([])?;
             conn.execute_batch(sql!("models/do_not_sync_commits"))?;
             Ok(())
@@ -302,7 +330,7 @@ impl Models {
         let builds = self.builds();
         let (serving, kept) = (builds.of_role(name, Role::Serving), builds.of_role(name, Role::Kept));
         let now = self.shared().clock.now();
-        let swapped = catalogue.change(|conn| {
+        let swap = |conn: &Connection| {
             if let Some(kept) = kept {
                 catalogue::delete_build(conn, name, kept.listed.number)?;
             }
@@ -310,8 +338,21 @@ impl Models {
                 catalogue::set_role(conn, name, serving.listed.number, Role::Kept, None)?;
             }
             catalogue::set_role(conn, name, number, Role::Serving, Some(now))
-        });
-        swapped.map_err(engine_error)?;
+        };
+        if filling.listed.projection.mode == Mode::Sync {
+            let served = self.serve_sync(&filling, || catalogue.change(swap).map_err(engine_error));
+            if let Err(NotSwapped::Failed(failed)) = &served {
+                let failed = State::Failed(failed.clone());
+                catalogue.change(|conn| catalogue::set_state(conn, name, number, &failed)).map_err(engine_error)?;
+                self.publish(&catalogue)?;
+            }
+            served?;
+        } else {
+            catalogue.change(swap).map_err(engine_error)?;
+            if serving.is_some_and(Known::is_run_by_writer) {
+                self.stop_sync(name)?;
+            }
+        }
         self.publish_and_close_readers(&catalogue)?;
         if let Some(serving) = serving {
             serving.file.close();
@@ -349,15 +390,16 @@ impl Models {
         let builds = self.builds();
         let others = builds.all.iter().filter(|build| build.listed.projection.name == *name && !build.is(name, number));
         let hashes: Vec<&str> = others.map(|build| build.listed.projection.hash.as_str()).collect();
-        let copies: Vec<&catalogue::Copied> = copies
-            .iter()
-            .filter(|copy| copy.name == name.as_str() && !hashes.contains(&copy.hash.as_str()))
-            .collect();
+        let copies: Vec<&catalogue::Copied> =
+            copies.iter().filter(|copy| copy.name == name.as_str() && !hashes.contains(&copy.hash.as_str())).collect();
         let dropped = catalogue.change(|conn| {
             copies.iter().try_for_each(|copy| catalogue::delete_copy(conn, &copy.file))?;
             catalogue::delete_build(conn, name, number)
         });
         dropped.map_err(engine_error)?;
+        if known.is_run_by_writer() {
+            self.stop_sync(name)?;
+        }
         self.publish_and_close_readers(&catalogue)?;
         remove(&known);
         for copy in copies {

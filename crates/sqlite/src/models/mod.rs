@@ -16,19 +16,20 @@
 //! catalogue names it. A statement that somebody else wrote is prepared behind a wall, always.
 
 mod advance;
-mod batch;
+pub(crate) mod batch;
 mod build;
 mod builds;
 mod catalogue;
 mod check;
 mod events;
 mod files;
-mod handlers;
+pub(crate) mod handlers;
 mod lifecycle;
 mod lookup;
 mod paths;
 mod query;
 mod readers;
+pub(crate) mod sync;
 mod text;
 mod values;
 mod wall;
@@ -43,13 +44,13 @@ use tokio::sync::Semaphore;
 
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
+use pacioli_projection::Projection;
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{
     Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, Engine, EngineError, Lookup, Materialized, Moment,
     Query, QueryError, QueryLimits, Sample, State, Verified,
 };
 use pacioli_projection::file::{Finding, Name};
-use pacioli_projection::Projection;
 
 use self::builds::Builds;
 use self::catalogue::Catalogue;
@@ -157,7 +158,7 @@ impl Models {
 #[async_trait]
 impl Engine for SqliteModels {
     fn abilities(&self) -> Abilities {
-        Abilities { sync: false, workers_max: 1 }
+        Abilities { sync: true, workers_max: 1 }
     }
 
     async fn head(&self) -> Result<Checkpoint, StoreError> {
@@ -185,7 +186,7 @@ impl Engine for SqliteModels {
     }
 
     async fn builds(&self) -> Result<Vec<Build>, EngineError> {
-        Ok(self.models.builds().all.iter().map(builds::Known::as_build).collect())
+        Ok(self.blocking(|models| models.as_builds()).await?)
     }
 
     async fn begin(&self, projection: &Projection, workers: u16) -> Result<Build, EngineError> {
