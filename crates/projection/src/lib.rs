@@ -18,8 +18,10 @@
 pub mod answer;
 pub mod engine;
 pub mod file;
+mod moment;
 
 pub mod service;
+pub mod stream_state;
 
 pub use engine::Engine;
 pub use file::Projection;
