@@ -6,7 +6,7 @@ use pacioli_postgres::PostgresStore;
 use pacioli_projection::{ReadModels, ReadModelsOptions};
 use pacioli_sqlite::SqliteStore;
 
-use crate::open::{OpenError, Opened};
+use crate::open::OpenError;
 
 /// The read models that a server answers for.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ pub struct OpenReadModels {
     pub run: ReadModelsOptions,
 }
 
-impl Opened {
+impl EngineSource {
     /// Opens the store's read models and starts to run its projections, until [`ReadModels::stop`].
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub struct Opened {
     pub store: Arc<dyn EventStore>,
     /// What was missing and was made, a line each; only the engine on PostgreSQL says.
     pub made: Vec<String>,
-    /// The engine, for what the contract does not say: see [`Opened::open_read_models`].
+    /// The engine, for what the contract does not say: see [`EngineSource::open_read_models`].
     pub engine: EngineSource,
 }
 
