@@ -247,9 +247,10 @@ mod tests {
         }
         assert_eq!(human_bytes(512), "512 B");
         assert_eq!(human_bytes(1536), "1.5 KiB");
-        assert_eq!([0.04, 9.94, 9.96, 119.0, 200.0, 7_500.0].map(human_seconds), [
-            "0.0 s", "9.9 s", "10 s", "119 s", "3 min 20 s", "2 h 5 min"
-        ]);
+        assert_eq!(
+            [0.04, 9.94, 9.96, 119.0, 200.0, 7_500.0].map(human_seconds),
+            ["0.0 s", "9.9 s", "10 s", "119 s", "3 min 20 s", "2 h 5 min"]
+        );
     }
 
     #[test]

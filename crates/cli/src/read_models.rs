@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use pacioli_client::http::{Ask, HttpAnswer};
 use pacioli_client::Client;
+use pacioli_client::http::{Ask, HttpAnswer};
 use pacioli_server::{Models, OpenReadModels};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -50,8 +50,9 @@ impl ReadModelsDoor {
     /// Asks for JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Failure> {
         let bytes = self.ask(ask).await?.bytes().await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::failed(format!("the server's answer is not understood: {error}; is it of this release?")))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::failed(format!("the server's answer is not understood: {error}; is it of this release?"))
+        })
     }
 
     /// Sends a command that may take long.

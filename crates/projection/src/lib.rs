@@ -16,12 +16,14 @@
 //! and engines run them. Rows and progress move in one transaction, and only from where they stood.
 
 pub mod answer;
+mod catalogue;
 pub mod engine;
 pub mod file;
 mod moment;
-
+pub mod past;
+mod runner;
 pub mod service;
-pub mod stream_state;
+pub mod state;
 
 pub use engine::Engine;
 pub use file::Projection;

@@ -23,8 +23,6 @@ pub struct ServerConfig {
     /// best: it must be this server's alone, since what torn backups left there is removed at start. `None` is the
     /// system's directory for temporary files, which is often too small.
     pub backup_dir: Option<PathBuf>,
-    /// How long a projection may be behind without moving until the metrics call it stalled.
-    pub stalled_after: Duration,
     /// What is too much.
     pub limits: ServerLimits,
 }
@@ -46,7 +44,6 @@ impl Default for ServerConfig {
             tokens: None,
             insecure: false,
             backup_dir: None,
-            stalled_after: Duration::from_secs(300),
             limits: ServerLimits::default(),
         }
     }

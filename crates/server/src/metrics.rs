@@ -3,7 +3,6 @@
 mod projections;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use pacioli_core::Checkpoint;
 use pacioli_core::store::{Bus, Measure};
@@ -102,8 +101,7 @@ struct PartitionLabel {
 }
 
 impl Metrics {
-    /// Everything at zero. A projection that is behind and has not moved for `stalled_after` is called stalled.
-    pub(crate) fn new(stalled_after: Duration) -> Metrics {
+    pub(crate) fn new() -> Metrics {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let mut metrics = Metrics {
             registry: Registry::with_prefix("pacioli"),
@@ -123,7 +121,7 @@ impl Metrics {
             queries: Family::default(),
             query_seconds: Family::new_with_constructor(histogram),
             measured: Arc::default(),
-            projections: Arc::new(Projections::new(stalled_after)),
+            projections: Arc::default(),
         };
         let registry = &mut metrics.registry;
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -209,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_bus_and_what_an_engine_counts_are_shown() {
-        let metrics = Metrics::new(Duration::from_secs(300));
+        let metrics = Metrics::new();
         let measure = Measure { name: "postgres_epoch", help: "The current epoch", value: 2.0 };
         let text = metrics.text(None, &Bus::Slot, vec![measure], Vec::new());
         for line in [

@@ -78,7 +78,7 @@ impl Listening {
             tokio::task::spawn_blocking(move || grpc::sweep_backups(&dir)).await.ok();
         }
         let limits = config.limits;
-        let metrics = Arc::new(Metrics::new(config.stalled_after));
+        let metrics = Arc::new(Metrics::new());
         let door = Arc::new(Door::new(store, Arc::clone(&metrics), limits));
         let services = grpc::services(grpc::Services {
             store: Arc::clone(&door) as Arc<dyn EventStore>,

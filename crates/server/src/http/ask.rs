@@ -107,7 +107,7 @@ pub(super) async fn diff(
     let form = accepted_form(request.headers())?;
     let moment = |name| -> Result<Moment, Problem> {
         let text = query.one(name)?.ok_or_else(|| Problem::invalid(name, "is missing: a time or a checkpoint"))?;
-        text.parse().map_err(|problem: String| Problem::invalid(name, problem))
+        Moment::parse(text).map_err(|problem| Problem::invalid(name, problem))
     };
     let (from, to) = (moment("from")?, moment("to")?);
     let deadline = Deadline::of_text(query.one("deadline")?)?;

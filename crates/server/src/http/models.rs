@@ -118,9 +118,9 @@ pub(super) fn at_least(text: Option<&str>) -> Result<Option<Checkpoint>, Problem
 pub(super) fn moment(as_of: Option<&str>, as_of_occurred: Option<&str>) -> Result<Option<Moment>, Problem> {
     match (as_of, as_of_occurred) {
         (None, None) => Ok(None),
-        (Some(text), None) => text.parse().map(Some).map_err(|problem: String| Problem::invalid("as_of", problem)),
+        (Some(text), None) => Moment::parse(text).map(Some).map_err(|problem| Problem::invalid("as_of", problem)),
         (None, Some(text)) => {
-            Moment::occurred(text).map(Some).map_err(|problem| Problem::invalid("as_of_occurred", problem))
+            Moment::parse_occurred(text).map(Some).map_err(|problem| Problem::invalid("as_of_occurred", problem))
         }
         (Some(_), Some(_)) => Err(Problem::invalid("as_of_occurred", "and as_of exclude each other")),
     }

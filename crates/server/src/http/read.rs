@@ -21,7 +21,8 @@ use pacioli_core::{
 };
 
 use pacioli_projection::engine::Moment;
-use pacioli_projection::stream_state::{stream_state, version_as_of};
+use pacioli_projection::past::version_as_of;
+use pacioli_projection::state::stream_state;
 
 use super::answer::{self, Failure};
 use super::append::stream_name;
@@ -48,7 +49,7 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
     let query = Query::read(&request, &["from", "limit", "direction", "fields", "as_of"])?;
     let fields = query.fields()?;
     let mut from = query.number("from")?.map(Version);
-    let as_of: Option<Moment> = query.parse("as_of")?;
+    let as_of = super::models::moment(query.one("as_of")?, None)?;
     let direction = match query.one("direction")? {
         None | Some("forward") => Direction::Forward,
         Some("backward") => Direction::Backward,
@@ -121,6 +122,17 @@ async fn last_version(app: &App, stream: &StreamName, moment: &Moment) -> Result
     version.ok_or_else(|| ReadError::StreamNotFound { stream: stream.clone() })
 }
 
+/// The body of `GET /v1/streams/{stream}/state`.
+#[derive(serde::Serialize)]
+struct StateBody<'a> {
+    stream: &'a str,
+    /// Of the last event that counts.
+    version: u64,
+    state: Box<serde_json::value::RawValue>,
+    events: u64,
+    checkpoint: Option<String>,
+}
+
 /// `GET /v1/streams/{stream}/state`
 pub(super) async fn state(
     State(app): State<Arc<App>>,
@@ -131,13 +143,21 @@ pub(super) async fn state(
     let query = Query::read(&request, &["as_of", "as_of_occurred"])?;
     let moment = super::models::moment(query.one("as_of")?, query.one("as_of_occurred")?)?;
     let state = stream_state(&*app.store, &stream, moment.as_ref()).await?;
-    let tag = HeaderValue::from_str(&format!("\"{}\"", state.version)).ok().filter(|_| moment.is_none());
-    if moment.is_none() && is_known(request.headers(), Version(state.version)) {
+    let version = state.version.ok_or_else(|| ReadError::StreamNotFound { stream: stream.clone() })?;
+    let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok().filter(|_| moment.is_none());
+    if moment.is_none() && is_known(request.headers(), version) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(with_headers(response, [(ETAG, tag)]));
     }
-    let response = answer::json(StatusCode::OK, &state);
+    let body = StateBody {
+        stream: stream.as_str(),
+        version: version.0,
+        state: serde_json::value::RawValue::from_string(state.state).unwrap_or_default(),
+        events: state.events,
+        checkpoint: state.checkpoint.map(|checkpoint| checkpoint.to_string()),
+    };
+    let response = answer::json(StatusCode::OK, &body);
     Ok(with_headers(response, [(ETAG, tag), (CACHE_CONTROL, Some(HeaderValue::from_static("no-cache")))]))
 }
 

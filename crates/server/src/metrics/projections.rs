@@ -1,7 +1,6 @@
 //! How the projections are, as gauges: those there are when somebody looks, and no series of those that are gone.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use pacioli_projection::service::Status;
 use prometheus_client::collector::Collector;
@@ -13,27 +12,20 @@ use prometheus_client::metrics::gauge::ConstGauge;
 const STATES: [&str; 4] = ["running", "rebuilding", "paused", "failed"];
 
 /// The projections as they were when they were last asked.
-#[derive(Debug)]
-pub(super) struct Projections {
-    stalled_after: Duration,
-    statuses: Mutex<Vec<Status>>,
-}
+#[derive(Debug, Default)]
+pub(super) struct Projections(Mutex<Vec<Status>>);
 
 type Labels = Vec<(&'static str, String)>;
 
 impl Projections {
-    pub(super) fn new(stalled_after: Duration) -> Projections {
-        Projections { stalled_after, statuses: Mutex::default() }
-    }
-
     pub(super) fn set(&self, statuses: Vec<Status>) {
-        *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
     }
 }
 
 impl Collector for Projections {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        let statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if statuses.is_empty() {
             return Ok(());
         }
@@ -99,9 +91,11 @@ impl Collector for Projections {
         gauge("projection_stalled_seconds", "How long it has not moved though it is behind", &|status| {
             one(status.stalled_seconds)
         })?;
-        let stalled_after = self.stalled_after.as_secs_f64();
-        gauge("projection_stalled", "1 while it is behind and has not moved for long", &move |status| {
-            one(f64::from(status.stalled_seconds >= stalled_after))
+        gauge("projection_store_errors", "How often the storage failed while this server ran it", &|status| {
+            one(status.store_errors as f64)
+        })?;
+        gauge("projection_stalled", "1 while it is behind and has not moved for longer than it may", &|status| {
+            one(f64::from(status.stalled))
         })
     }
 }
