@@ -123,8 +123,8 @@ pub(crate) struct Shared {
     /// The names (hashed) of streams with an event that cannot be relied on: their next version is not known.
     pub(crate) damaged: HashSet<u128>,
     limits: Limits,
-    partitions: u16,
-    log: PathBuf,
+    pub(crate) partitions: u16,
+    pub(crate) log: PathBuf,
     _directory: DataDirectory,
 }
 
@@ -144,6 +144,11 @@ impl SqliteStore {
     /// The number of partitions.
     pub fn partitions(&self) -> u16 {
         self.handle.shared.partitions
+    }
+
+    /// What the store shares with its read models.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     /// Runs a read on a blocking thread with a connection of the pool.
@@ -219,25 +224,30 @@ async fn read_shared<T: Send + 'static>(
     let shared = Arc::clone(shared);
     let reading = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        // The view first, then any transaction: see `index::IndexView`.
-        let view = shared.views.view();
-        let conn = shared.pool.take()?;
-        let reader = Reader {
-            conn: &conn,
-            view,
-            names: shared.names,
-            types: &shared.types,
-            limits: shared.limits,
-            partitions: shared.partitions,
-        };
-        let answer = read(&reader);
-        drop(reader);
-        if conn.is_autocommit() {
-            shared.pool.give(conn);
-        }
-        answer
+        read_here(&shared, read)
     });
     reading.await.unwrap_or_else(|error| Err(Error::Store(format!("a read broke off: {error}"))))
+}
+
+/// Runs a read on this thread, which may block.
+pub(crate) fn read_here<T>(shared: &Shared, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+    // The view first, then any transaction: see `index::IndexView`.
+    let view = shared.views.view();
+    let conn = shared.pool.take()?;
+    let reader = Reader {
+        conn: &conn,
+        view,
+        names: shared.names,
+        types: &shared.types,
+        limits: shared.limits,
+        partitions: shared.partitions,
+    };
+    let answer = read(&reader);
+    drop(reader);
+    if conn.is_autocommit() {
+        shared.pool.give(conn);
+    }
+    answer
 }
 
 #[async_trait]

@@ -6,6 +6,7 @@ mod backup;
 mod conformance;
 mod damage;
 mod full_disk;
+mod models;
 mod one_process;
 mod readme;
 mod recovery;
