@@ -8,7 +8,7 @@
 //! | `forbidden` | 403 | 1 | the token's role does not allow it |
 //! | `stream-not-found` | 404 | 4 | there is no such stream |
 //! | `projection-not-found` | 404 | 4 | there is no such projection, build or table of a read model |
-//! | `query-refused` | 400 | 2 | a query that is not one statement that reads, or that the database does not understand |
+//! | `query-refused` | 400 | 2 | a query that is not one statement that reads, that the database does not understand, or whose answer is too large |
 //! | `route-not-found` | 404 | 1 | there is no such path |
 //! | `method-not-allowed` | 405 | 1 | the path knows other methods |
 //! | `not-acceptable` | 406 | 1 | none of the asked media types can be sent |
@@ -66,6 +66,11 @@ macro_rules! kinds {
             /// Every row.
             pub const ALL: &[Kind] = &[$(Kind::$name),+];
 
+            /// The row with this slug.
+            pub fn from_slug(slug: &str) -> Option<Kind> {
+                Kind::ALL.iter().find(|kind| kind.slug() == slug).copied()
+            }
+
             /// The end of the problem's `type`.
             pub fn slug(self) -> &'static str {
                 match self { $(Kind::$name => $slug),+ }
@@ -100,7 +105,7 @@ kinds! {
     StreamNotFound = "stream-not-found", 404, 4, "There is no such stream";
     /// There is no such projection, build or table of a read model.
     ProjectionNotFound = "projection-not-found", 404, 4, "There is no such projection or read model";
-    /// A query is not one statement that reads, or the database does not understand it.
+    /// A query is not one statement that reads, the database does not understand it, or its answer is too large.
     QueryRefused = "query-refused", 400, 2, "The query is refused";
     /// There is no such path.
     RouteNotFound = "route-not-found", 404, 1, "There is no such path";
@@ -202,6 +207,23 @@ impl Problem {
         Problem::new(Kind::UnknownOutcome, format!("{reason}: {NO_IDS}"))
     }
 
+    /// The problem that a body tells, as [`Problem::to_json`] writes it; `None` where it is none of ours, as that of a proxy.
+    pub fn read(body: &[u8]) -> Option<Problem> {
+        let Value::Object(mut members) = serde_json::from_slice(body).ok()? else { return None };
+        let text = |value: Option<Value>| value?.as_str().map(str::to_owned);
+        let kind = Kind::from_slug(text(members.remove("type"))?.strip_prefix(TYPE_PREFIX)?)?;
+        members.remove("title");
+        let status = members.remove("status").and_then(|status| status.as_u64()?.try_into().ok());
+        Some(Problem {
+            kind,
+            status: status.unwrap_or(kind.status()),
+            detail: text(members.remove("detail"))?,
+            field: text(members.remove("field")),
+            retry_after: members.remove("retry_after_ms").and_then(|wait| Some(Duration::from_millis(wait.as_u64()?))),
+            members: members.into_iter().collect(),
+        })
+    }
+
     /// Adds a member for programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
@@ -280,6 +302,11 @@ impl Problem {
     /// The field that is wrong.
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// A member for programs.
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// When to try again.
@@ -447,6 +474,18 @@ mod tests {
         assert_eq!(body["expected"], json!(3));
         assert_eq!(body["type"], json!("urn:pacioli:problem:wrong-version"));
         assert_eq!(Problem::from(&Conflict::Ids { known: vec![] }).by_precondition_header().status(), 409);
+    }
+
+    #[test]
+    fn a_problem_is_read_back() {
+        let problem = Problem::retry(Kind::Behind, "is behind").with("checkpoint", "0:7").with("more", json!([1]));
+        assert_eq!(Problem::read(problem.to_json().as_bytes()), Some(problem.clone()));
+        assert_eq!(problem.member("checkpoint"), Some(&json!("0:7")));
+        let invalid = Problem::invalid("sql", "is empty");
+        assert_eq!(Problem::read(invalid.to_json().as_bytes()), Some(invalid));
+        for other in ["", "<html>", "[]", r#"{"type":"about:blank","detail":"x"}"#] {
+            assert_eq!(Problem::read(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use pacioli_api::problem::{Kind, Problem};
 use pacioli_bench::BenchError;
+use pacioli_client::http::HttpError;
 use pacioli_core::{AppendError, Conflict, ReadError, Refusal};
 use pacioli_server::{OpenError, ServerError};
 
@@ -19,7 +20,7 @@ pub(crate) enum Code {
     Usage = 2,
     /// The append does not fit what the log holds.
     Conflict = 3,
-    /// There is no such stream.
+    /// There is no such stream, projection or table.
     NotFound = 4,
 }
 
@@ -97,12 +98,28 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Failure {
+        match error {
+            HttpError::Problem(problem) => problem.into(),
+            HttpError::Lost(message) => Failure::failed(message),
+        }
+    }
+}
+
 /// The one error table gives the exit code, and what it says is what HTTP says.
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Failure {
         let failure = Failure::new(Code::from(problem.exit_code()), problem.detail());
         match problem.kind() {
             Kind::StreamNotFound => failure.hint("`pacioli streams` lists the streams there are."),
+            Kind::ProjectionNotFound => {
+                failure.hint("`pacioli projection list` lists the projections there are, with their tables.")
+            }
+            Kind::Behind => failure.hint(
+                "Give it longer with --deadline; `pacioli projection status` says how far it is and how fast it goes.",
+            ),
+            Kind::QueryLate => failure.hint("Give it longer with --deadline."),
             Kind::Unauthenticated | Kind::Forbidden => {
                 failure.hint("Give a token with --token or PACIOLI_TOKEN; `pacioli token new` makes one.")
             }

@@ -13,6 +13,7 @@ mod ndjson;
 mod output;
 mod pipeline;
 mod progress;
+mod read_models;
 mod target;
 
 use std::process::ExitCode;

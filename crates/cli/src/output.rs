@@ -1,5 +1,6 @@
 //! How results are shown: a table for people, one JSON object a line for programs, colours only where they are seen.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
@@ -101,16 +102,16 @@ pub(crate) fn plain(text: &str) -> String {
 /// before its end is known.
 #[derive(Debug)]
 pub(crate) struct Table {
-    head: &'static [Column],
+    head: Vec<Column>,
     widths: Vec<usize>,
     begun: bool,
     paint: Paint,
 }
 
 /// A column: its name, and how its cells stand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Column {
-    name: &'static str,
+    name: Cow<'static, str>,
     right: bool,
     width_max: usize,
 }
@@ -118,20 +119,25 @@ pub(crate) struct Column {
 impl Column {
     /// Text, cut after so many characters.
     pub(crate) const fn text(name: &'static str, width_max: usize) -> Column {
-        Column { name, right: false, width_max }
+        Column { name: Cow::Borrowed(name), right: false, width_max }
     }
 
     /// A number, aligned at its end.
     pub(crate) const fn number(name: &'static str) -> Column {
-        Column { name, right: true, width_max: usize::MAX }
+        Column { name: Cow::Borrowed(name), right: true, width_max: usize::MAX }
+    }
+
+    /// One whose name is known only when the data comes.
+    pub(crate) fn named(name: String, right: bool, width_max: usize) -> Column {
+        Column { name: Cow::Owned(name), right, width_max }
     }
 }
 
 impl Table {
     /// An empty table.
-    pub(crate) fn new(head: &'static [Column]) -> Table {
+    pub(crate) fn new(head: &[Column]) -> Table {
         let widths = head.iter().map(|column| column.name.chars().count()).collect();
-        Table { head, widths, begun: false, paint: Paint::stdout() }
+        Table { head: head.to_vec(), widths, begun: false, paint: Paint::stdout() }
     }
 
     /// Prints some rows, and the head before the first of them.
@@ -139,7 +145,7 @@ impl Table {
         let cut: Vec<Vec<String>> = rows
             .iter()
             .map(|row| {
-                row.iter().zip(self.head).map(|(cell, column)| shorten(&plain(cell), column.width_max)).collect()
+                row.iter().zip(&self.head).map(|(cell, column)| shorten(&plain(cell), column.width_max)).collect()
             })
             .collect();
         for row in &cut {
@@ -149,7 +155,7 @@ impl Table {
         }
         if !self.begun && !rows.is_empty() {
             self.begun = true;
-            let names: Vec<String> = self.head.iter().map(|column| column.name.to_owned()).collect();
+            let names: Vec<String> = self.head.iter().map(|column| plain(&column.name)).collect();
             let line = self.line(&names);
             writeln!(out, "{}", self.paint.bold(&line))?;
         }
@@ -213,6 +219,17 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Seconds as a person reads them: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+pub(crate) fn human_seconds(seconds: f64) -> String {
+    let whole = seconds.round().max(0.0) as u64;
+    match whole {
+        _ if seconds < 9.95 => format!("{:.1} s", seconds.max(0.0)),
+        0..=119 => format!("{whole} s"),
+        120..=7_199 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
+    }
+}
+
 /// Tells standard error something that is neither data nor the end.
 pub(crate) fn say(text: &str) {
     // Where standard error is closed nobody listens, and the command goes on.
@@ -230,6 +247,10 @@ mod tests {
         }
         assert_eq!(human_bytes(512), "512 B");
         assert_eq!(human_bytes(1536), "1.5 KiB");
+        assert_eq!(
+            [0.04, 9.94, 9.96, 119.0, 200.0, 7_500.0].map(human_seconds),
+            ["0.0 s", "9.9 s", "10 s", "119 s", "3 min 20 s", "2 h 5 min"]
+        );
     }
 
     #[test]

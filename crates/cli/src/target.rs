@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use pacioli_client::{Client, ClientConfig};
 use pacioli_core::{Clock, EventStore, SystemClock};
-use pacioli_server::{OpenError, OpenOptions, Opened};
+use pacioli_server::{EngineSource, OpenError, OpenOptions, Opened};
 
 use tokio::net::TcpStream;
 
@@ -74,6 +74,14 @@ pub(crate) enum Target {
     Server(Client),
 }
 
+/// An opened store, with what keeps its read models.
+pub(crate) enum OpenedEngine {
+    /// In this process.
+    InProcess(Arc<dyn EventStore>, EngineSource),
+    /// Behind a server's port.
+    Server(Client),
+}
+
 impl Target {
     /// The store, whatever it is.
     pub(crate) fn store(&self) -> Arc<dyn EventStore> {
@@ -119,6 +127,29 @@ impl StoreArgs {
         self.open_with(OpenOptions::default()).await
     }
 
+    /// Opens it for read models: a server, or a store that must be there, with its engine. `reads` says that the command
+    /// appends nothing.
+    pub(crate) async fn open_engine(&self, reads: bool) -> Result<OpenedEngine, Failure> {
+        match self.place()? {
+            Place::Server(url) => match self.connect(&url).await? {
+                Target::Server(client) => Ok(OpenedEngine::Server(client)),
+                Target::InProcess(_) => unreachable!("a server is no store"),
+            },
+            Place::Store(url) => {
+                let is_postgres = is_postgres(&url);
+                let options = OpenOptions {
+                    must_exist: true,
+                    poll_only: is_postgres,
+                    accept_data_loss: is_postgres && reads,
+                    ..OpenOptions::default()
+                };
+                let Opened { store, made, engine } = open_store(&url, options).await?;
+                made.iter().for_each(|line| say(line));
+                Ok(OpenedEngine::InProcess(store, engine))
+            }
+        }
+    }
+
     fn is_postgres(&self) -> bool {
         self.place().is_ok_and(|place| matches!(place, Place::Store(url) if is_postgres(&url)))
     }
@@ -129,7 +160,7 @@ impl StoreArgs {
             Place::Store(url) => {
                 // A command is short: a slot would cost the database more than a look now and then.
                 let poll_only = is_postgres(&url);
-                let Opened { store, made } = open_store(&url, OpenOptions { poll_only, ..options }).await?;
+                let Opened { store, made, .. } = open_store(&url, OpenOptions { poll_only, ..options }).await?;
                 // A schema that was mistyped would else be another ledger, and nobody would know.
                 made.iter().for_each(|line| say(line));
                 Ok(Target::InProcess(store))

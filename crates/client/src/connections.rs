@@ -38,12 +38,21 @@ impl Connections {
         Ok(Connections { channels, bearer: Bearer::new(config.token.as_deref())?, turn: AtomicUsize::new(0) })
     }
 
+    /// The channel whose turn it is, for plain HTTP, and the token.
+    pub(crate) fn http(&self) -> (Channel, Option<HeaderValue>) {
+        (self.channel(), self.bearer.0.clone())
+    }
+
     fn next(&self) -> InterceptedService<Channel, Bearer> {
+        InterceptedService::new(self.channel(), self.bearer.clone())
+    }
+
+    fn channel(&self) -> Channel {
         let turn = match self.channels.len() {
             1 => 0,
             connections => self.turn.fetch_add(1, Ordering::Relaxed) % connections,
         };
-        InterceptedService::new(self.channels[turn].clone(), self.bearer.clone())
+        self.channels[turn].clone()
     }
 
     /// The connection whose turn it is. What the server sends is bounded by the server, not here.

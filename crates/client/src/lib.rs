@@ -20,6 +20,7 @@ mod backup;
 mod config;
 mod connections;
 mod hopeless;
+pub mod http;
 mod pages;
 mod retry;
 mod store;

@@ -76,6 +76,12 @@ impl Client {
     }
 }
 
+impl Client {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
 impl Shared {
     /// Remembers which way the server says that events come.
     pub(crate) fn learn_bus(&self, metadata: &MetadataMap) {

@@ -1,4 +1,13 @@
-//! The answer to a query: columns and rows, whatever the engine.
+//! The answer to a query: columns and rows, whatever the engine; and the [forms](form) it is sent in.
+
+#[cfg(feature = "arrow")]
+mod arrow;
+mod csv;
+pub mod form;
+mod json;
+mod text;
+
+pub use form::{Chunks, Form};
 
 /// Columns and rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +73,27 @@ pub enum Value {
     Time(i64),
 }
 
+impl Answer {
+    /// The columns' names as the forms write them: a name that was there already gets `_2`, `_3` … behind it, because an
+    /// object has no member twice, and a data frame no column.
+    pub fn names(&self) -> Vec<String> {
+        let own: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        let mut names: Vec<String> = Vec::with_capacity(own.len());
+        for name in &own {
+            let is_taken = |candidate: &str| names.iter().any(|taken| taken == candidate);
+            let name = match is_taken(name) {
+                false => (*name).to_owned(),
+                true => (2..)
+                    .map(|count| format!("{name}_{count}"))
+                    .find(|candidate| !is_taken(candidate) && !own.contains(&candidate.as_str()))
+                    .expect("there are more numbers than columns"),
+            };
+            names.push(name);
+        }
+        names
+    }
+}
+
 impl Value {
     /// Bytes it takes in memory, roughly.
     pub fn size(&self) -> usize {
@@ -72,5 +102,21 @@ impl Value {
             Value::Bytes(bytes) => bytes.len(),
             _ => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_there_twice_is_numbered() {
+        let names = |names: &[&str]| {
+            let columns = names.iter().map(|name| Column { name: (*name).to_owned(), kind: Kind::Any }).collect();
+            Answer { columns, rows: Vec::new() }.names().join(" ")
+        };
+        assert_eq!(names(&["a", "b"]), "a b");
+        assert_eq!(names(&["a", "a", "a"]), "a a_2 a_3");
+        assert_eq!(names(&["a", "a", "a_2", "a_2"]), "a a_3 a_2 a_2_2");
     }
 }

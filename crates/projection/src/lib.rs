@@ -20,6 +20,7 @@ mod catalogue;
 pub mod engine;
 pub mod file;
 mod moment;
+pub mod past;
 mod runner;
 pub mod service;
 pub mod state;

@@ -24,12 +24,14 @@ pub mod grpc;
 mod http;
 mod keep_going;
 mod metrics;
+mod models;
 mod open;
 mod server;
 mod tls;
 pub mod tokens;
 
 pub use config::{DEFAULT_LISTEN, ServerConfig, ServerError, ServerLimits, TlsFiles};
+pub use models::{EngineSource, Models, OpenReadModels};
 pub use open::{
     OpenError, OpenOptions, Opened, data_directory, open_store, open_store_with, postgres_location, shown_url,
 };

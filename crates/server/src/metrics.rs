@@ -1,9 +1,12 @@
 //! What `/metrics` shows, in the OpenMetrics text format that Prometheus reads.
 
+mod projections;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pacioli_core::Checkpoint;
 use pacioli_core::store::{Bus, Measure};
+use pacioli_projection::service::Status;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -14,6 +17,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use projections::Projections;
 
 /// The media type of the text.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -37,7 +42,10 @@ pub(crate) struct Metrics {
     pub(crate) request_seconds: Family<RouteLabel, Histogram>,
     head: Family<PartitionLabel, Gauge>,
     bus: Family<BusLabel, Gauge>,
+    pub(crate) queries: Family<QueryLabel, Counter>,
+    pub(crate) query_seconds: Family<QueryLabel, Histogram>,
     measured: Arc<Measured>,
+    projections: Arc<Projections>,
 }
 
 /// What the engine counted when it was last asked.
@@ -77,6 +85,12 @@ pub(crate) struct RouteLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct QueryLabel {
+    pub(crate) kind: &'static str,
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BusLabel {
     way: &'static str,
 }
@@ -104,7 +118,10 @@ impl Metrics {
             request_seconds: Family::new_with_constructor(histogram),
             head: Family::default(),
             bus: Family::default(),
+            queries: Family::default(),
+            query_seconds: Family::new_with_constructor(histogram),
             measured: Arc::default(),
+            projections: Arc::default(),
         };
         let registry = &mut metrics.registry;
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -144,16 +161,35 @@ impl Metrics {
         );
         registry.register("head_position", "The last committed position of each partition", metrics.head.clone());
         registry.register("bus", "1 at the way that the events of other writers come by now", metrics.bus.clone());
+        registry.register(
+            "queries",
+            "Questions to read models and in SQL, by what was asked and what came of it",
+            metrics.queries.clone(),
+        );
+        registry.register_with_unit(
+            "query_duration",
+            "From a question's arrival to its answer, the wait for a projection included",
+            Unit::Seconds,
+            metrics.query_seconds.clone(),
+        );
         registry.register_collector(Box::new(Arc::clone(&metrics.measured)));
+        registry.register_collector(Box::new(Arc::clone(&metrics.projections)));
         metrics
     }
 
-    /// All of it as text, with the head, the bus and the engine's own figures as they are now.
-    pub(crate) fn text(&self, head: Option<&Checkpoint>, bus: &Bus, measures: Vec<Measure>) -> String {
+    /// All of it as text, with the head, the bus, the engine's own figures and the projections as they are now.
+    pub(crate) fn text(
+        &self,
+        head: Option<&Checkpoint>,
+        bus: &Bus,
+        measures: Vec<Measure>,
+        projections: Vec<Status>,
+    ) -> String {
         for way in [Bus::Memory, Bus::Slot, Bus::Polling { why: String::new() }].map(|bus| bus.word()) {
             self.bus.get_or_create(&BusLabel { way }).set(i64::from(way == bus.word()));
         }
         *self.measured.0.lock().unwrap_or_else(PoisonError::into_inner) = measures;
+        self.projections.set(projections);
         for place in head.into_iter().flat_map(Checkpoint::iter) {
             let position = i64::try_from(place.position.0).unwrap_or(i64::MAX);
             self.head.get_or_create(&PartitionLabel { partition: place.partition.0 }).set(position);
@@ -173,7 +209,7 @@ mod tests {
     fn the_bus_and_what_an_engine_counts_are_shown() {
         let metrics = Metrics::new();
         let measure = Measure { name: "postgres_epoch", help: "The current epoch", value: 2.0 };
-        let text = metrics.text(None, &Bus::Slot, vec![measure]);
+        let text = metrics.text(None, &Bus::Slot, vec![measure], Vec::new());
         for line in [
             "pacioli_bus{way=\"slot\"} 1",
             "pacioli_bus{way=\"polling\"} 0",
@@ -182,7 +218,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
         }
-        let text = metrics.text(None, &Bus::Polling { why: "x".to_owned() }, Vec::new());
+        let text = metrics.text(None, &Bus::Polling { why: "x".to_owned() }, Vec::new(), Vec::new());
         assert!(text.contains("pacioli_bus{way=\"slot\"} 0") && !text.contains("postgres_epoch"), "{text}");
     }
 }

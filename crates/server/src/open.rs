@@ -8,6 +8,8 @@ use pacioli_core::{EventStore, Limits, Partition, StoreError, SystemClock};
 use pacioli_postgres::{Location, PostgresOptions, PostgresStore};
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 
+use crate::models::EngineSource;
+
 /// The URLs there are, for messages.
 const URLS: &str = "`sqlite:DIRECTORY`, `postgres://USER@HOST/DATABASE` or `memory:`";
 
@@ -34,6 +36,8 @@ pub struct Opened {
     pub store: Arc<dyn EventStore>,
     /// What was missing and was made, a line each; only the engine on PostgreSQL says.
     pub made: Vec<String>,
+    /// The engine, for what the contract does not say: see [`EngineSource::open_read_models`].
+    pub engine: EngineSource,
 }
 
 /// Why a store was not opened.
@@ -120,10 +124,11 @@ pub async fn open_store_with(url: &str, options: OpenOptions) -> Result<Opened, 
     if let Some((what, _)) = given.iter().find(|(_, given)| *given) {
         return Err(OpenError::Url(format!("the option about {what} is for a store on PostgreSQL")));
     }
-    let store: Arc<dyn EventStore> = match scheme {
+    let (store, engine): (Arc<dyn EventStore>, EngineSource) = match scheme {
         "memory" if rest.is_empty() => {
             let clock = SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)));
-            Arc::new(MemoryStore::new(partitions.unwrap_or(1), limits, Arc::new(clock)))
+            let store = MemoryStore::new(partitions.unwrap_or(1), limits, Arc::new(clock));
+            (Arc::new(store), EngineSource::Memory)
         }
         "memory" => return Err(OpenError::Url("`memory:` takes nothing behind the colon".to_owned())),
         "sqlite" => {
@@ -131,12 +136,13 @@ pub async fn open_store_with(url: &str, options: OpenOptions) -> Result<Opened, 
                 return Err(OpenError::Url("`sqlite:` needs a directory, like `sqlite:./pacioli-data`".to_owned()));
             };
             let options = SqliteOptions { partitions, limits, ..SqliteOptions::default() };
-            Arc::new(open_sqlite(directory.to_owned(), options, must_exist).await?)
+            let store = Arc::new(open_sqlite(directory.to_owned(), options, must_exist).await?);
+            (Arc::clone(&store) as _, EngineSource::Sqlite(store))
         }
         // Never the whole URL: it may hold a password.
         other => return Err(OpenError::Url(format!("`{other}:` is no store this build knows; write {URLS}"))),
     };
-    Ok(Opened { store, made: Vec::new() })
+    Ok(Opened { store, made: Vec::new(), engine })
 }
 
 async fn open_sqlite(directory: PathBuf, options: SqliteOptions, must_exist: bool) -> Result<SqliteStore, OpenError> {
@@ -173,7 +179,8 @@ async fn open_postgres(location: Location, options: OpenOptions) -> Result<Opene
     };
     let store = Box::pin(PostgresStore::open(location, options)).await.map_err(OpenError::Store)?;
     let made = store.made().to_vec();
-    Ok(Opened { store: Arc::new(store), made })
+    let store = Arc::new(store);
+    Ok(Opened { store: Arc::clone(&store) as _, made, engine: EngineSource::Postgres(store) })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::door::Door;
 use crate::grpc;
 use crate::http::{self, App};
 use crate::metrics::Metrics;
+use crate::models::Models;
 use crate::tls;
 use crate::tokens::Tokens;
 
@@ -64,11 +65,13 @@ pub struct Server {
     tokens: Option<Arc<Tokens>>,
     connections: Arc<Connections>,
     router: Router,
+    models: Models,
 }
 
 impl Listening {
-    /// Makes the server of `store`. The directory for backups must be held by then: what torn ones left there is removed.
-    pub async fn serve(self, store: Arc<dyn EventStore>) -> Server {
+    /// Makes the server of `store` and its read models, which are stopped with it. The directory for backups must be held
+    /// by then: what torn ones left there is removed.
+    pub async fn serve(self, store: Arc<dyn EventStore>, models: Models) -> Server {
         let Listening { config, listener, address, tls, tokens } = self;
         if let Some(dir) = config.backup_dir.clone() {
             // Large files take their time to go.
@@ -86,6 +89,7 @@ impl Listening {
         });
         let app = Arc::new(App {
             store: Arc::clone(&door),
+            models: models.clone(),
             metrics: Arc::clone(&metrics),
             limits,
             tokens: tokens.clone(),
@@ -93,17 +97,19 @@ impl Listening {
         });
         let connections = Connections::new(limits, metrics);
         let router = http::router(app, services);
-        Server { listener, address, tls, limits, door, tokens, connections, router }
+        Server { listener, address, tls, limits, door, tokens, connections, router, models }
     }
 }
 
 impl Server {
-    /// Listens as `config` says and is ready to serve `store`: [`Server::listen`] and [`Listening::serve`] in one.
+    /// Listens as `config` says and is ready to serve `store` without read models: [`Server::listen`] and
+    /// [`Listening::serve`] in one.
     ///
     /// # Errors
     /// Those of [`Server::listen`].
     pub async fn bind(config: ServerConfig, store: Arc<dyn EventStore>) -> Result<Server, ServerError> {
-        Ok(Server::listen(config).await?.serve(store).await)
+        let models = Models::Off { why: "it was started without them".to_owned() };
+        Ok(Server::listen(config).await?.serve(store, models).await)
     }
 
     /// Listens as `config` says, on a port that is free from then on for nobody else. Whoever makes a store for the
@@ -137,7 +143,7 @@ impl Server {
     /// # Errors
     /// None at present: what goes wrong with one connection is logged and harms no other.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Server { listener, tls, limits, door, tokens, connections, router, .. } = self;
+        let Server { listener, tls, limits, door, tokens, connections, router, models, .. } = self;
         let http = Arc::new(builder(&limits));
         let graceful = GracefulShutdown::new();
         let mut tasks = JoinSet::new();
@@ -180,8 +186,21 @@ impl Server {
             graceful.shutdown().await;
             while tasks.join_next().await.is_some() {}
         };
-        if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+        // At once, so that another server takes over the projections without waiting for leases to run out.
+        let stopped = async {
+            if let Models::On(models) = &models {
+                models.stop().await;
+            }
+        };
+        let (drained, stopped) = tokio::join!(
+            tokio::time::timeout(limits.drain_timeout, drained),
+            tokio::time::timeout(limits.drain_timeout, stopped)
+        );
+        if drained.is_err() {
             tracing::warn!("some connections did not end in time and are cut");
+        }
+        if stopped.is_err() {
+            tracing::warn!("the projections did not stop in time; their leases run out by themselves");
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use pacioli_bench::floor::FloorStore;
 use pacioli_core::EventStore;
 use pacioli_postgres::baseline::RawCopy;
-use pacioli_server::postgres_location;
+use pacioli_server::{Models, postgres_location};
 
 use crate::failure::Failure;
 use crate::host::{Host, stdin_closed};
@@ -27,7 +27,8 @@ pub(crate) struct FloorServer {
 
 impl FloorServer {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let host = Host::start(self.open().await?).await?;
+        let host =
+            Host::start(self.open().await?, Models::Off { why: "it is the floor of a benchmark".to_owned() }).await?;
         say(&format!("the floor listens on {}", host.url()));
         stdin_closed().await;
         host.stop().await

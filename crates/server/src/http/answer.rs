@@ -18,6 +18,16 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// A bug, or a task of ours that broke.
+    pub(crate) fn internal(detail: &str) -> Failure {
+        Problem::new(Kind::Internal, detail).into()
+    }
+
+    /// The problem as JSON, for an answer that began well.
+    pub(crate) fn told(&self) -> serde_json::Value {
+        serde_json::from_str(&self.problem.to_json()).unwrap_or_default()
+    }
+
     /// Adds a header to the answer.
     pub(crate) fn header(mut self, name: http::HeaderName, value: &str) -> Failure {
         if let Ok(value) = HeaderValue::from_str(value) {

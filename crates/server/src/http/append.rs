@@ -135,7 +135,7 @@ fn belonging(
     events.into_iter().enumerate().map(event).collect()
 }
 
-fn unsupported(media_type: &str, others: &[&str]) -> Failure {
+pub(super) fn unsupported(media_type: &str, others: &[&str]) -> Failure {
     let mut known = vec!["application/json"];
     known.extend(others);
     let given = if media_type.is_empty() { "no Content-Type".to_owned() } else { pacioli_api::text::shown(media_type) };

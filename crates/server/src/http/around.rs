@@ -17,9 +17,10 @@ use uuid::Uuid;
 use super::App;
 use super::answer::{Failure, grpc_status, is_grpc};
 use super::host;
+use super::models::Actor;
 use super::query::Format;
 use super::revocation::{Ending, until_revoked};
-use super::routes::{Lasts, Row, grpc_row, rows_of};
+use super::routes::{GRPC, Lasts, Row, grpc_row, rows_of};
 use crate::metrics::{RequestLabel, RouteLabel};
 use crate::tokens::{Bearer, Role, Tokens, Used};
 
@@ -57,8 +58,13 @@ async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> 
     {
         return refusal;
     }
+    let mut request = request;
     let used = match authorize(app, asked, &request) {
-        Ok(used) => used,
+        Ok(None) => None,
+        Ok(Some((used, bearer))) => {
+            request.extensions_mut().insert(Actor(Some(bearer.name)));
+            Some(used)
+        }
         Err(refused) => return refused.answer(is_grpc),
     };
     // A token that is taken away ends what it let in.
@@ -72,7 +78,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> 
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     // The table says what it is and not the content type, which anybody can claim.
     let handled = match asked.lasts {
-        Lasts::AsLongAsItTakes => Ok(handled.await),
+        Lasts::AsLongAsItTakes | Lasts::UntilItsDeadline => Ok(handled.await),
         _ => tokio::time::timeout(app.limits.request_timeout, handled).await,
     };
     match handled {
@@ -103,9 +109,10 @@ async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> 
 fn ending(asked: &Asked, response: &Response) -> Option<Ending> {
     let content_type = || response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     match asked.lasts {
-        Lasts::WhileAnswering | Lasts::AsLongAsItTakes => Some(Ending::Status),
+        Lasts::WhileAnswering | Lasts::AsLongAsItTakes if asked.is_grpc => Some(Ending::Status),
+        Lasts::WhileAnswering => Some(Ending::Break),
         // Its requests end, and then it.
-        Lasts::WhileAsked => None,
+        Lasts::WhileAsked | Lasts::AsLongAsItTakes | Lasts::UntilItsDeadline => None,
         Lasts::Shortly => (content_type() == Some(Format::Live.media_type().as_bytes())).then_some(Ending::Event),
     }
 }
@@ -130,6 +137,7 @@ fn method(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::DELETE => "DELETE",
         _ => "other",
     }
 }
@@ -139,6 +147,7 @@ struct Asked {
     route: &'static str,
     lasts: Lasts,
     needs: Needs,
+    is_grpc: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,21 +163,27 @@ impl Asked {
         }
         let Some(matched) = request.extensions().get::<MatchedPath>() else {
             // The answer will be that there is no such path.
-            return Asked { route: "none", lasts: Lasts::Shortly, needs: Needs::Nothing };
+            return Asked { route: "none", lasts: Lasts::Shortly, needs: Needs::Nothing, is_grpc: false };
         };
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let mut rows = rows_of(matched.as_str()).peekable();
         match (rows.peek(), rows_of(matched.as_str()).find(|row| row.method == method.as_str())) {
             (_, Some(row)) => Asked::by(row),
             // The answer will be that the path does not know the method.
-            (Some(row), None) => Asked { route: row.path, lasts: Lasts::Shortly, needs: Needs::Nothing },
+            (Some(row), None) => {
+                Asked { route: row.path, lasts: Lasts::Shortly, needs: Needs::Nothing, is_grpc: false }
+            }
             // A route that nobody put into the table is closed.
-            (None, None) => Asked { route: "none", lasts: Lasts::Shortly, needs: Needs::Role(Role::Admin) },
+            (None, None) => {
+                let needs = Needs::Role(Role::Admin);
+                Asked { route: "none", lasts: Lasts::Shortly, needs, is_grpc: false }
+            }
         }
     }
 
     fn by(row: &'static Row) -> Asked {
-        Asked { route: row.path, lasts: row.lasts, needs: row.needs.map_or(Needs::Nothing, Needs::Role) }
+        let needs = row.needs.map_or(Needs::Nothing, Needs::Role);
+        Asked { route: row.path, lasts: row.lasts, needs, is_grpc: row.method == GRPC }
     }
 }
 
@@ -179,8 +194,8 @@ enum Refused {
     Role { bearer: Bearer, needs: Role },
 }
 
-/// Lets a request in, or not; with the token that did where one is needed.
-fn authorize(app: &App, asked: &Asked, request: &Request) -> Result<Option<Used>, Refused> {
+/// Lets a request in, or not; with the token that did where one is needed, and whose it is.
+fn authorize(app: &App, asked: &Asked, request: &Request) -> Result<Option<(Used, Bearer)>, Refused> {
     let (Some(tokens), Needs::Role(needs)) = (&app.tokens, asked.needs) else { return Ok(None) };
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let secret = header
@@ -192,7 +207,7 @@ fn authorize(app: &App, asked: &Asked, request: &Request) -> Result<Option<Used>
         return Err(Refused::Role { bearer, needs });
     }
     tracing::debug!(bearer = bearer.name, "let in");
-    Ok(Some(Tokens::used(secret, needs)))
+    Ok(Some((Tokens::used(secret, needs), bearer)))
 }
 
 impl Refused {

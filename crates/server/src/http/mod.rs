@@ -1,16 +1,19 @@
 //! HTTP: CloudEvents in and out, server-sent events, problems as RFC 9457 has them.
 //!
-//! [`routes`] is the one table of what there is and who may use it, [`around`] is what happens to every request,
-//! `append`, `read` and `live` answer them, and `answer`, `body` and `query` are what these share.
+//! [`routes`] is the one table of what there is and who may use it, [`around`] is what happens to every request, `append`,
+//! `read`, `live`, `ask` and `projections` answer them, and `answer`, `body`, `models` and `query` are what these share.
 
 mod answer;
 mod append;
 mod around;
+mod ask;
 mod body;
 mod host;
 mod live;
+mod models;
 mod operations;
 mod pages;
+mod projections;
 mod query;
 mod read;
 mod revocation;
@@ -25,12 +28,14 @@ use axum::response::Response;
 use crate::config::ServerLimits;
 use crate::door::Door;
 use crate::metrics::Metrics;
+use crate::models::Models;
 use crate::tokens::Tokens;
 use answer::Failure;
 
 /// What every handler shares.
 pub(crate) struct App {
     pub(crate) store: Arc<Door>,
+    pub(crate) models: Models,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: ServerLimits,
     pub(crate) tokens: Option<Arc<Tokens>>,

@@ -8,9 +8,15 @@ use http::StatusCode;
 use pacioli_api::problem::{Kind, Problem};
 use pacioli_core::EventStore;
 
+use pacioli_projection::service::Status;
+
 use super::App;
 use super::answer::{Failure, body};
 use crate::metrics;
+use crate::models::Models;
+
+/// How long the figures of projections may take.
+const PROJECTIONS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// `GET /healthz`: the process is alive.
 pub(super) async fn healthz() -> Response {
@@ -35,5 +41,23 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Fail
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     // Without an answer of the storage the other figures are wanted all the more.
     let head = app.store.head().await.ok();
-    body(StatusCode::OK, metrics::MEDIA_TYPE, app.metrics.text(head.as_ref(), &app.store.bus(), app.store.measures()))
+    let projections = projections(&app).await;
+    let text = app.metrics.text(head.as_ref(), &app.store.bus(), app.store.measures(), projections);
+    body(StatusCode::OK, metrics::MEDIA_TYPE, text)
+}
+
+/// How the projections are; none where that cannot be told in time.
+async fn projections(app: &App) -> Vec<Status> {
+    let Models::On(models) = &app.models else { return Vec::new() };
+    match tokio::time::timeout(PROJECTIONS_PATIENCE, models.list()).await {
+        Ok(Ok(statuses)) => statuses,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the metrics lack the projections");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::warn!("the metrics lack the projections: they were not told in time");
+            Vec::new()
+        }
+    }
 }

@@ -20,17 +20,31 @@ pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 impl<'a> Query<'a> {
     /// Reads the query; parameters that are not among `known` are refused.
     pub(super) fn read(request: &'a Request, known: &[&str]) -> Result<Query<'a>, Problem> {
+        let query = Query::read_any(request)?;
+        if let Some((name, _)) = query.others(known).next() {
+            let problem = match known {
+                [] => "is no parameter here; there are none".to_owned(),
+                known => format!("is no parameter here; they are {}", known.join(", ")),
+            };
+            return Err(Problem::invalid(pacioli_api::text::shown(name), problem));
+        }
+        Ok(query)
+    }
+
+    /// Reads the query, whatever its parameters are called.
+    pub(super) fn read_any(request: &'a Request) -> Result<Query<'a>, Problem> {
         let mut pairs = Vec::new();
         for pair in request.uri().query().unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decode(name)?, decode(value)?);
-            if !known.contains(&&*name) {
-                let problem = format!("is no parameter here; they are {}", known.join(", "));
-                return Err(Problem::invalid(pacioli_api::text::shown(&name), problem));
-            }
-            pairs.push((name, value));
+            pairs.push((decode(name)?, decode(value)?));
         }
         Ok(Query(pairs))
+    }
+
+    /// The parameters that are not among these, with their values.
+    pub(super) fn others(&self, known: &[&str]) -> impl Iterator<Item = (&str, &str)> {
+        let others = self.0.iter().filter(move |(name, _)| !known.contains(&&**name));
+        others.map(|(name, value)| (&**name, &**value))
     }
 
     /// A parameter that may be given once.
@@ -202,33 +216,37 @@ impl Format {
 
     /// What the request accepts most; a batch where it does not care.
     pub(super) fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
-        let mut best: Option<(f32, Format)> = None;
-        let mut is_given = false;
-        for range in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
-            is_given = true;
-            let mut parts = range.split(';').map(str::trim);
-            let media_type = parts.next().unwrap_or("").to_ascii_lowercase();
-            let weight = parts.find_map(|part| part.strip_prefix("q=")?.trim().parse::<f32>().ok()).unwrap_or(1.0);
-            let format = match media_type.as_str() {
-                "*/*" | "application/*" => Some(Format::Batch),
-                media_type => {
-                    Format::OFFERED.iter().find(|(offered, _)| *offered == media_type).map(|(_, format)| *format)
-                }
-            };
-            if let Some(format) = format
-                && weight > 0.0
-                && best.is_none_or(|(heaviest, _)| weight > heaviest)
-            {
-                best = Some((weight, format));
-            }
+        accepted(headers, "events", &Format::OFFERED)
+    }
+}
+
+/// What the request accepts most of what is offered; the first where it does not care.
+pub(super) fn accepted<T: Copy>(headers: &HeaderMap, what: &str, offered: &[(&str, T)]) -> Result<T, Problem> {
+    let (_, first) = offered[0];
+    let mut best: Option<(f32, T)> = None;
+    let mut is_given = false;
+    for range in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
+        is_given = true;
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or("").to_ascii_lowercase();
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.trim().parse::<f32>().ok()).unwrap_or(1.0);
+        let format = match media_type.as_str() {
+            "*/*" | "application/*" => Some(first),
+            media_type => offered.iter().find(|(offered, _)| *offered == media_type).map(|(_, format)| *format),
+        };
+        if let Some(format) = format
+            && weight > 0.0
+            && best.is_none_or(|(heaviest, _)| weight > heaviest)
+        {
+            best = Some((weight, format));
         }
-        match best {
-            Some((_, format)) => Ok(format),
-            None if !is_given => Ok(Format::Batch),
-            None => Err(Problem::new(
-                Kind::NotAcceptable,
-                format!("events are sent as {}", Format::OFFERED.map(|(media_type, _)| media_type).join(", ")),
-            )),
+    }
+    match best {
+        Some((_, format)) => Ok(format),
+        None if !is_given => Ok(first),
+        None => {
+            let offered: Vec<&str> = offered.iter().map(|(media_type, _)| *media_type).collect();
+            Err(Problem::new(Kind::NotAcceptable, format!("{what} are sent as {}", offered.join(", "))))
         }
     }
 }

@@ -20,6 +20,10 @@ use pacioli_core::{
     StreamPage, Subscribe, Version,
 };
 
+use pacioli_projection::engine::Moment;
+use pacioli_projection::past::version_as_of;
+use pacioli_projection::state::stream_state;
+
 use super::answer::{self, Failure};
 use super::append::stream_name;
 use super::query::{Format, Query, is_known, resume};
@@ -42,9 +46,10 @@ pub(super) async fn stream_events(
 }
 
 async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Result<Response, Failure> {
-    let query = Query::read(&request, &["from", "limit", "direction", "fields"])?;
+    let query = Query::read(&request, &["from", "limit", "direction", "fields", "as_of"])?;
     let fields = query.fields()?;
-    let from = query.number("from")?.map(Version);
+    let mut from = query.number("from")?.map(Version);
+    let as_of = super::models::moment(query.one("as_of")?, None)?;
     let direction = match query.one("direction")? {
         None | Some("forward") => Direction::Forward,
         Some("backward") => Direction::Backward,
@@ -54,6 +59,9 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
     if format == Format::Live {
         if direction == Direction::Backward {
             return Err(Problem::invalid("direction", "a live stream only goes forward").into());
+        }
+        if as_of.is_some() {
+            return Err(Problem::invalid("as_of", "a live stream goes on; ask for another media type").into());
         }
         let subscribe = Subscribe {
             after: resume(request.headers(), &query)?,
@@ -66,11 +74,27 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
             move |event: &RecordedEvent| event.stream == stream && from.is_none_or(|from| event.version >= from);
         return live::follow(&app, subscribe, fields, query.limit_given()?, is_asked_for).await;
     }
-    let limit = query.limit()?;
+    let mut limit = query.limit()?;
+    let last = match as_of {
+        Some(moment) => Some(last_version(&app, &stream, &moment).await?),
+        None => None,
+    };
     let payload = fields.payload();
+    if let Some(last) = last {
+        match direction {
+            Direction::Backward => from = Some(from.unwrap_or(last).min(last)),
+            Direction::Forward => {
+                let left = (last.0 + 1).saturating_sub(from.unwrap_or(Version::FIRST).0);
+                if left == 0 {
+                    return Ok(document(format, &[], &fields));
+                }
+                limit = limit.min(usize::try_from(left).unwrap_or(usize::MAX));
+            }
+        }
+    }
     let mut read = ReadStream { stream, from, direction, limit: page_limit(&app, limit), payload };
     let page = app.store.read_stream(read.clone()).await?;
-    let version = page.version;
+    let version = last.unwrap_or(page.version);
     let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok();
     if is_known(request.headers(), version) {
         let mut response = Response::new(Body::empty());
@@ -88,7 +112,53 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
         }
         _ => (document(format, &page.events, &fields), page.next),
     };
-    Ok(with_headers(response, [(ETAG, tag), (LINK, link(next))]))
+    let is_there = |next: &Version| direction == Direction::Backward || last.is_none_or(|last| *next <= last);
+    Ok(with_headers(response, [(ETAG, tag), (LINK, link(next.filter(is_there)))]))
+}
+
+/// The last version a stream had at a moment; one whose first event is later is not found.
+async fn last_version(app: &App, stream: &StreamName, moment: &Moment) -> Result<Version, ReadError> {
+    let version = version_as_of(&*app.store, stream, moment).await?;
+    version.ok_or_else(|| ReadError::StreamNotFound { stream: stream.clone() })
+}
+
+/// The body of `GET /v1/streams/{stream}/state`.
+#[derive(serde::Serialize)]
+struct StateBody<'a> {
+    stream: &'a str,
+    /// Of the last event that counts.
+    version: u64,
+    state: Box<serde_json::value::RawValue>,
+    events: u64,
+    checkpoint: Option<String>,
+}
+
+/// `GET /v1/streams/{stream}/state`
+pub(super) async fn state(
+    State(app): State<Arc<App>>,
+    stream: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let stream = stream_name(stream)?;
+    let query = Query::read(&request, &["as_of", "as_of_occurred"])?;
+    let moment = super::models::moment(query.one("as_of")?, query.one("as_of_occurred")?)?;
+    let state = stream_state(&*app.store, &stream, moment.as_ref()).await?;
+    let version = state.version.ok_or_else(|| ReadError::StreamNotFound { stream: stream.clone() })?;
+    let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok().filter(|_| moment.is_none());
+    if moment.is_none() && is_known(request.headers(), version) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(with_headers(response, [(ETAG, tag)]));
+    }
+    let body = StateBody {
+        stream: stream.as_str(),
+        version: version.0,
+        state: serde_json::value::RawValue::from_string(state.state).unwrap_or_default(),
+        events: state.events,
+        checkpoint: state.checkpoint.map(|checkpoint| checkpoint.to_string()),
+    };
+    let response = answer::json(StatusCode::OK, &body);
+    Ok(with_headers(response, [(ETAG, tag), (CACHE_CONTROL, Some(HeaderValue::from_static("no-cache")))]))
 }
 
 /// `GET /v1/events`

@@ -25,6 +25,8 @@ pub(super) enum Ending {
     Event,
     /// An answer of gRPC: with a status.
     Status,
+    /// An answer of lines that are not events: by breaking off, so that nobody takes a part for the whole.
+    Break,
     /// The requests of a call: what is in flight is still answered, and then the call ends with a status.
     Requests,
 }
@@ -67,6 +69,7 @@ impl HttpBody for Guarded {
                 trailers.insert("grpc-message", HeaderValue::from_static(DETAIL));
                 Ok(Frame::trailers(trailers))
             }
+            Ending::Break => Err(axum::Error::new(std::io::Error::other(DETAIL))),
             Ending::Requests => Err(axum::Error::new(crate::grpc::unauthenticated(DETAIL))),
         }))
     }

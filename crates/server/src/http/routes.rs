@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
-use super::{App, append, operations, pages, read};
+use super::{App, append, ask, operations, pages, projections, read};
 use crate::tokens::Role;
 
 /// One path and method, or one gRPC method.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// `GET`, `POST`, or `gRPC`.
+    /// `GET`, `POST`, `DELETE`, or `gRPC`.
     pub(crate) method: &'static str,
     /// The path as the router matches it.
     pub(crate) path: &'static str,
@@ -29,12 +29,18 @@ pub(crate) enum Lasts {
     WhileAnswering,
     /// As long as requests come.
     WhileAsked,
-    /// As long as it takes, also until the answer begins: a copy of the store comes first.
+    /// Until its answer, which has the time that the request gives it.
+    UntilItsDeadline,
+    /// As long as it takes, also until the answer begins: a copy of the store comes first, or tables are filled.
     AsLongAsItTakes,
 }
 
 const fn row(method: &'static str, path: &'static str, needs: Option<Role>) -> Row {
     Row { method, path, needs, lasts: Lasts::Shortly }
+}
+
+const fn lasting(method: &'static str, path: &'static str, needs: Role, lasts: Lasts) -> Row {
+    Row { method, path, needs: Some(needs), lasts }
 }
 
 const fn grpc(path: &'static str, needs: Option<Role>, lasts: Lasts) -> Row {
@@ -45,6 +51,8 @@ const fn grpc(path: &'static str, needs: Option<Role>, lasts: Lasts) -> Row {
 pub(crate) const GRPC: &str = "gRPC";
 
 const STREAM_EVENTS: &str = "/v1/streams/{stream}/events";
+const PROJECTIONS: &str = "/v1/projections";
+const PROJECTION: &str = "/v1/projections/{name}";
 
 /// What there is. A route of the router or a service of gRPC without its row fails a test, and is closed to all but admins.
 pub(crate) const TABLE: &[Row] = &[
@@ -54,6 +62,23 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/v1/events", Some(Role::Read)),
     row("GET", "/v1/streams", Some(Role::Read)),
     row("GET", "/v1/streams/{stream}", Some(Role::Read)),
+    row("GET", "/v1/streams/{stream}/state", Some(Role::Read)),
+    lasting("POST", "/v1/sql", Role::Read, Lasts::UntilItsDeadline),
+    lasting("GET", "/v1/read-models/{table}", Role::Read, Lasts::UntilItsDeadline),
+    lasting("GET", "/v1/read-models/{table}/diff", Role::Read, Lasts::UntilItsDeadline),
+    row("GET", PROJECTIONS, Some(Role::Read)),
+    lasting("POST", PROJECTIONS, Role::Admin, Lasts::AsLongAsItTakes),
+    row("GET", PROJECTION, Some(Role::Read)),
+    row("DELETE", PROJECTION, Some(Role::Admin)),
+    row("POST", "/v1/projections/{name}/rebuild", Some(Role::Admin)),
+    row("POST", "/v1/projections/{name}/cancel", Some(Role::Admin)),
+    row("POST", "/v1/projections/{name}/pause", Some(Role::Admin)),
+    row("POST", "/v1/projections/{name}/resume", Some(Role::Admin)),
+    row("POST", "/v1/projections/{name}/retry", Some(Role::Admin)),
+    row("POST", "/v1/projections/{name}/skip", Some(Role::Admin)),
+    row("POST", "/v1/projections/{name}/rollback", Some(Role::Admin)),
+    lasting("POST", "/v1/projections/{name}/refresh", Role::Admin, Lasts::AsLongAsItTakes),
+    lasting("POST", "/v1/projections/{name}/verify", Role::Admin, Lasts::WhileAnswering),
     // Whoever asks these is a load balancer or a browser that has no token yet; they tell nothing of the log.
     row("GET", "/healthz", None),
     row("GET", "/readyz", None),
@@ -90,6 +115,23 @@ pub(super) fn handler(row: &Row) -> Option<MethodRouter<Arc<App>>> {
         ("GET", "/v1/events") => get(read::log_events),
         ("GET", "/v1/streams") => get(read::streams),
         ("GET", "/v1/streams/{stream}") => get(read::stream),
+        ("GET", "/v1/streams/{stream}/state") => get(read::state),
+        ("POST", "/v1/sql") => post(ask::sql),
+        ("GET", "/v1/read-models/{table}") => get(ask::lookup),
+        ("GET", "/v1/read-models/{table}/diff") => get(ask::diff),
+        ("GET", PROJECTIONS) => get(projections::list),
+        ("POST", PROJECTIONS) => post(projections::add),
+        ("GET", PROJECTION) => get(projections::one),
+        ("DELETE", PROJECTION) => delete(projections::delete),
+        ("POST", "/v1/projections/{name}/rebuild") => post(projections::rebuild),
+        ("POST", "/v1/projections/{name}/cancel") => post(projections::cancel),
+        ("POST", "/v1/projections/{name}/pause") => post(projections::pause),
+        ("POST", "/v1/projections/{name}/resume") => post(projections::resume),
+        ("POST", "/v1/projections/{name}/retry") => post(projections::retry),
+        ("POST", "/v1/projections/{name}/skip") => post(projections::skip),
+        ("POST", "/v1/projections/{name}/rollback") => post(projections::rollback),
+        ("POST", "/v1/projections/{name}/refresh") => post(projections::refresh),
+        ("POST", "/v1/projections/{name}/verify") => post(projections::verify),
         ("GET", "/healthz") => get(operations::healthz),
         ("GET", "/readyz") => get(operations::readyz),
         ("GET", "/metrics") => get(operations::metrics),

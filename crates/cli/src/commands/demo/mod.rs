@@ -14,6 +14,7 @@ use pacioli_core::{
     Append, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Delivery, Direction, EventStore, EventType,
     ExpectedVersion, NewEvent, PayloadChoice, ReadStream, RecordedEvent, StreamName, Subscribe, Timestamp, Version,
 };
+use pacioli_server::Models;
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::failure::Failure;
@@ -61,7 +62,7 @@ impl Demo {
         let clock = Arc::new(StoryClock::new());
         let options = SqliteOptions { clock: Arc::clone(&clock) as _, ..SqliteOptions::default() };
         let embedded = SqliteStore::open(directory.path(), options).map_err(|error| Failure::failed(error.reason))?;
-        let host = Host::start(Arc::new(embedded)).await?;
+        let host = Host::start(Arc::new(embedded), Models::Off { why: "it tells a story".to_owned() }).await?;
         let target = host.connect().await?;
         let mut story = Story { store: target.store(), clock, ids: Ids::new(self.seed), tell: Narrator::new() };
         story.opening()?;
