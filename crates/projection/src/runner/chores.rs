@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::catalogue::Family;
-use crate::engine::{Build, BuildNumber, EngineError, Sample, State};
+use crate::engine::{Build, BuildNumber, Sample, State, least};
 use crate::file::{Makes, Mode, Name};
 use crate::service::{Command, last_verified, record, verified_status};
 
@@ -250,7 +250,10 @@ impl Swap {
         let _filling_stands_still = if is_sync { hold(&self.filling_permits).await } else { None };
         let (name, number) = (&self.filling.projection.name, self.filling.number);
         if let Err(error) = shared.engine.swap(name, number).await {
-            return Outcome::of::<(), EngineError>(Err(error), Duration::ZERO);
+            // Somebody may have cancelled it, or another server, which took over, let it serve.
+            let family = shared.catalogue.reload().await.ok().and_then(|builds| builds.family(name));
+            let fills = family.is_some_and(|family| family.filling().any(|filling| filling.number == number));
+            return Outcome { rest: Duration::ZERO, error: fills.then(|| error.to_string()) };
         }
         if is_sync {
             self.filling_permits.0.close();
@@ -287,7 +290,11 @@ impl Swap {
                 Err(_) => return false,
             }
         } else {
-            stands(serving.number).unwrap_or_else(|| serving.checkpoint(&head))
+            match self.shared.engine.serving(&serving.projection.name).await {
+                Ok(Some((_, progress))) => least(&progress, head.partitions(), head.epoch()),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
         };
         self.shared.see_head(&goal);
         let mut standing = self.track.subscribe();

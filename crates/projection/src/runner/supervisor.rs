@@ -52,7 +52,10 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stop: watch::Receiver<boo
                         trouble.over();
                         LOOK_EVERY
                     }
-                    Err(error) => trouble.failed(&error),
+                    Err(error) => {
+                        builds.names().iter().for_each(|name| shared.track(name).store_failed());
+                        trouble.failed(&error)
+                    }
                 };
                 next_look = Instant::now() + wait;
             }

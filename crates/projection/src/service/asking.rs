@@ -192,10 +192,10 @@ impl ReadModels {
 }
 
 /// The limits, but for the time: what is left of it.
-fn within(limits: QueryLimits, deadline: Instant, given: Duration) -> Result<QueryLimits, AskError> {
+fn within(limits: QueryLimits, deadline: Instant, given: Duration) -> Result<QueryLimits, QueryError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        return Err(AskError::Query(QueryError::Late(given)));
+        return Err(QueryError::Late(given));
     }
     Ok(QueryLimits { time_max: limits.time_max.min(left), ..limits })
 }
