@@ -105,7 +105,7 @@ async fn a_command_works_on_a_server_that_does_not_run_the_projection() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     let at = world.append("account-1", "MoneyDeposited", 10).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(one.status("balances").await.lag_events, 10);
+    assert!(one.status("balances").await.lag_events >= 10);
     two.models.resume(&named("balances"), Some("anna")).await.unwrap();
     assert_eq!(total(&two.caught_up("balances", &at).await), 20);
     two.models.rebuild(&named("balances"), None, None).await.unwrap();

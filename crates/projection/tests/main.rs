@@ -8,6 +8,7 @@ mod point_reads;
 mod poison;
 mod rebuilding;
 mod recorded;
+mod rewound;
 mod schedules;
 mod status;
 mod support;

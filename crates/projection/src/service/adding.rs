@@ -171,6 +171,11 @@ impl ReadModels {
             let builds = std::sync::Arc::clone(&catalogue.borrow_and_update());
             let build = builds.iter().find(|build| build.projection.name == *name && build.number == number);
             let Some(build) = build else {
+                // What is known may be older than the build.
+                let builds = self.shared().catalogue.reload().await?;
+                if builds.iter().any(|build| build.projection.name == *name && build.number == number) {
+                    continue;
+                }
                 return Err(CommandError::State(format!("`{name}` was cancelled before it was filled")));
             };
             if build.role == Role::Serving {

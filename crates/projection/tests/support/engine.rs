@@ -11,7 +11,7 @@ use futures::StreamExt;
 use pacioli_core::memory::MemoryStore;
 use pacioli_core::place::{Checkpoint, Partition, Place, Position};
 use pacioli_core::{
-    Clock, Delivery, EventStore, PayloadChoice, ReadLog, RecordedEvent, StoreError, Subscribe, Timestamp,
+    Clock, Delivery, Epoch, EventStore, PayloadChoice, ReadLog, RecordedEvent, StoreError, Subscribe, Timestamp,
 };
 use pacioli_projection::answer::{Answer, Column, Kind, Value};
 use pacioli_projection::engine::{
@@ -20,6 +20,7 @@ use pacioli_projection::engine::{
 };
 use pacioli_projection::file::{Finding, Makes, Mode, Name, On, Projection};
 
+use super::Rewinds;
 use super::random::Random;
 
 /// A handle on the tables, with faults of its own.
@@ -27,6 +28,7 @@ pub(crate) struct MemoryEngine {
     pub(crate) database: Arc<Database>,
     store: MemoryStore,
     clock: Arc<dyn Clock>,
+    epochs: Arc<Rewinds>,
     faults: Mutex<Faults>,
     pub(crate) lookups: AtomicU64,
     pub(crate) advances: AtomicU64,
@@ -138,11 +140,12 @@ fn fold(rows: &mut BTreeMap<String, Row>, event: &RecordedEvent) {
 }
 
 impl MemoryEngine {
-    pub(crate) fn new(database: Arc<Database>, store: MemoryStore, clock: Arc<dyn Clock>) -> MemoryEngine {
+    pub(crate) fn new(database: Arc<Database>, store: MemoryStore, clock: Arc<dyn Clock>, epochs: Arc<Rewinds>) -> MemoryEngine {
         MemoryEngine {
             database,
             store,
             clock,
+            epochs,
             faults: Mutex::default(),
             lookups: AtomicU64::new(0),
             advances: AtomicU64::new(0),
@@ -237,7 +240,8 @@ impl Engine for MemoryEngine {
 
     async fn head(&self) -> Result<Checkpoint, StoreError> {
         self.check_up()?;
-        self.store.head().await.map_err(|error| StoreError::new(error.to_string()))
+        let head = self.store.head().await.map_err(|error| StoreError::new(error.to_string()))?;
+        Ok(head.in_epoch(self.epochs.epochs().current()))
     }
 
     async fn cut(&self, moment: &Moment) -> Result<Checkpoint, StoreError> {
@@ -256,7 +260,8 @@ impl Engine for MemoryEngine {
     }
 
     async fn moved(&self, seen: &Checkpoint, patience: Duration) {
-        let subscribe = Subscribe { after: Some(seen.clone()), payload: PayloadChoice::None, ..Subscribe::default() };
+        let seen = seen.clone().in_epoch(Epoch::FIRST);
+        let subscribe = Subscribe { after: Some(seen), payload: PayloadChoice::None, ..Subscribe::default() };
         let Ok(mut deliveries) = self.store.subscribe(subscribe).await else { return };
         let arrived = async {
             while let Some(delivery) = deliveries.next().await {
@@ -295,13 +300,14 @@ impl Engine for MemoryEngine {
         let number = BuildNumber(*number);
         let is_first = !tables.builds.iter().any(|stored| stored.build.projection.name == projection.name);
         let serves = is_first && projection.mode == Mode::Async;
+        let epoch = head.epoch();
         let progress = head.iter().flat_map(|place| {
             (0..workers).map(move |worker| Progress {
                 worker,
                 partition: place.partition,
                 position: Position::START,
                 events: 0,
-                epoch: head_epoch(),
+                epoch,
             })
         });
         let build = Build {
@@ -569,10 +575,6 @@ impl Engine for MemoryEngine {
         let projection = projection.ok_or_else(|| QueryError::Invalid("no such table".to_owned()))?;
         Ok(answer(&self.folded(&projection, &cut).await))
     }
-}
-
-fn head_epoch() -> pacioli_core::Epoch {
-    pacioli_core::Epoch::FIRST
 }
 
 fn answer(rows: &BTreeMap<String, Row>) -> Answer {

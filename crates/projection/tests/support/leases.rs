@@ -7,16 +7,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pacioli_core::memory::MemoryStore;
 use pacioli_core::{
-    AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, EventStore, Lease, LeaseOutcome, ListStreams,
+    AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Epoch, EventStore, Lease, LeaseOutcome, ListStreams,
     LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage, Subscribe,
     Timestamp,
 };
 
+use super::Rewinds;
 use super::random::Random;
 
 /// One server's way to the store.
 pub(crate) struct ServerStore {
     store: MemoryStore,
+    epochs: Arc<Rewinds>,
     lies: Mutex<Lies>,
 }
 
@@ -35,8 +37,8 @@ pub(crate) struct Lies {
 }
 
 impl ServerStore {
-    pub(crate) fn new(store: MemoryStore) -> Arc<ServerStore> {
-        Arc::new(ServerStore { store, lies: Mutex::default() })
+    pub(crate) fn new(store: MemoryStore, epochs: Arc<Rewinds>) -> Arc<ServerStore> {
+        Arc::new(ServerStore { store, epochs, lies: Mutex::default() })
     }
 
     pub(crate) fn lies(&self) -> std::sync::MutexGuard<'_, Lies> {
@@ -58,7 +60,16 @@ impl EventStore for ServerStore {
     }
 
     async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
-        self.store.read_log(read).await
+        let (epochs, head) = (self.epochs.epochs(), self.head().await?);
+        let after = epochs.resolve(read.after.as_ref(), &head)?;
+        let page = self.store.read_log(ReadLog { after: Some(after.in_epoch(Epoch::FIRST)), ..read }).await?;
+        let today = |checkpoint: Checkpoint| checkpoint.in_epoch(epochs.current());
+        Ok(LogPage {
+            from: today(page.from),
+            checkpoint: today(page.checkpoint),
+            head: today(page.head),
+            events: page.events,
+        })
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
@@ -74,7 +85,7 @@ impl EventStore for ServerStore {
     }
 
     async fn head(&self) -> Result<Checkpoint, ReadError> {
-        self.store.head().await
+        Ok(self.store.head().await?.in_epoch(self.epochs.epochs().current()))
     }
 
     async fn tracking(&self, name: &str) -> Result<Option<Checkpoint>, ReadError> {

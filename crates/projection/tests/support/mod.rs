@@ -5,14 +5,15 @@ pub(crate) mod leases;
 pub(crate) mod random;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use pacioli_core::append::ExpectedVersion;
 use pacioli_core::memory::MemoryStore;
+use pacioli_core::store::Epochs;
 use pacioli_core::{
-    Append, AppendOutcome, Checkpoint, Clock, Direction, EventId, EventStore, EventType, Limits, NewEvent,
+    Append, AppendOutcome, Checkpoint, Clock, Direction, Epoch, EventId, EventStore, EventType, Limits, NewEvent,
     PayloadChoice, ReadStream, StreamName, Timestamp,
 };
 use pacioli_projection::answer::{Answer, Value};
@@ -45,6 +46,26 @@ pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) database: Arc<Database>,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) epochs: Arc<Rewinds>,
+}
+
+/// The epochs that the log had, as all servers over it are told.
+#[derive(Default)]
+pub(crate) struct Rewinds {
+    began: Mutex<Vec<(Epoch, Checkpoint)>>,
+}
+
+impl Rewinds {
+    pub(crate) fn epochs(&self) -> Epochs {
+        Epochs::new(self.began.lock().unwrap().clone())
+    }
+
+    /// Says that the log was rewound to a checkpoint: what lies behind it now came later.
+    pub(crate) fn rewind(&self, to: &str) {
+        let mut began = self.began.lock().unwrap();
+        let epoch = Epoch(began.len() as u32 + 2);
+        began.push((epoch, to.parse::<Checkpoint>().unwrap().in_epoch(epoch)));
+    }
 }
 
 /// One server.
@@ -62,7 +83,7 @@ impl World {
     pub(crate) fn with_partitions(partitions: u16) -> World {
         let clock = Arc::new(TestClock { began: tokio::time::Instant::now() });
         let store = MemoryStore::new(partitions, Limits::default(), Arc::clone(&clock) as Arc<dyn Clock>);
-        World { store, database: Arc::default(), clock }
+        World { store, database: Arc::default(), clock, epochs: Arc::default() }
     }
 
     pub(crate) async fn server(&self, owner: &str) -> Server {
@@ -71,9 +92,11 @@ impl World {
 
     pub(crate) async fn server_with(&self, owner: &str, change: impl FnOnce(&mut ReadModelsOptions)) -> Server {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let engine = MemoryEngine::new(Arc::clone(&self.database), self.store.clone(), Arc::clone(&clock));
+        let epochs = Arc::clone(&self.epochs);
+        let engine =
+            MemoryEngine::new(Arc::clone(&self.database), self.store.clone(), Arc::clone(&clock), Arc::clone(&epochs));
         let engine = Arc::new(engine);
-        let store = ServerStore::new(self.store.clone());
+        let store = ServerStore::new(self.store.clone(), epochs);
         let mut options = ReadModelsOptions { owner: owner.to_owned(), clock, ..ReadModelsOptions::default() };
         change(&mut options);
         let models = ReadModels::start(Arc::clone(&engine) as _, Arc::clone(&store) as _, options).await.unwrap();
