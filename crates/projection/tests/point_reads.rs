@@ -50,6 +50,31 @@ async fn a_second_read_comes_from_memory_until_a_commit_changes_rows() {
     let at = world.append("account-1", "MoneyDeposited", 1).await;
     assert_eq!(read(&server, "account-1", Some(&at)).await, 4);
     assert_eq!(lookups(&server), before + 1);
+    // Nobody asked for this one before it was there.
+    let at = world.append("account-1", "MoneyDeposited", 1).await;
+    server.caught_up("balances", &at).await;
+    assert_eq!(read(&server, "account-1", None).await, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_a_commit_is_not_kept_behind_it() {
+    let world = World::new();
+    let server = world.server("one").await;
+    server.add(&file("balances", 1, "")).await;
+    let at = world.append("account-1", "MoneyDeposited", 3).await;
+    server.caught_up("balances", &at).await;
+    server.engine.faults().lookup_takes = Duration::from_secs(1);
+    let slow = async { read(&server, "account-1", None).await };
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let at = world.append("account-1", "MoneyDeposited", 1).await;
+        server.caught_up("balances", &at).await;
+        at
+    };
+    let (before, at) = tokio::join!(slow, commit);
+    assert_eq!(before, 3);
+    assert_eq!(read(&server, "account-1", Some(&at)).await, 4);
+    assert_eq!(read(&server, "account-1", None).await, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,6 +134,9 @@ async fn an_answer_is_never_older_than_the_checkpoint_that_was_asked_for() {
                 read(server, "account-1", None).await;
             }
             tokio::time::sleep(Duration::from_millis(random.below(40))).await;
+            for server in [&one, &two] {
+                assert!(read(server, "account-1", Some(&at)).await >= appended, "seed {seed}");
+            }
             if round == 100 {
                 drop(one.models.rebuild(&named("balances"), None, None).await);
             }

@@ -257,3 +257,27 @@ impl Drop for Waiting<'_> {
 fn next_generation() -> u64 {
     GENERATIONS.fetch_add(1, Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_counts_only_while_nobody_else_can_have_the_lease() {
+        let track = Track::default();
+        let number = BuildNumber(1);
+        track.standing.send_modify(|standing| {
+            standing.serving = Some(number);
+            standing.builds.insert(number, Stand { generation: 7, progress: Vec::new() });
+        });
+        assert!(track.rows(1, Epoch::FIRST).is_none(), "nobody said that it is ours");
+        track.leads("one", Instant::now() + Duration::from_secs(3));
+        assert!(track.rows(1, Epoch::FIRST).is_some());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(track.rows(1, Epoch::FIRST).is_none(), "the process was asleep, and somebody may have taken over");
+        track.leads("one", Instant::now() + Duration::from_secs(3));
+        track.lost();
+        track.leads("one", Instant::now() + Duration::from_secs(3));
+        assert!(track.rows(1, Epoch::FIRST).is_none(), "what was known under another lease is old");
+    }
+}

@@ -47,6 +47,8 @@ pub(crate) struct Faults {
     pub(crate) moved_one_in: u64,
     /// How long an advance takes.
     pub(crate) advance_takes: Duration,
+    /// How long a point read takes after it has read its rows.
+    pub(crate) lookup_takes: Duration,
     /// How long it takes to write down how a build is.
     pub(crate) set_state_takes: Duration,
     /// The storage fails for everything.
@@ -562,11 +564,16 @@ impl Engine for MemoryEngine {
     async fn lookup(&self, lookup: Lookup, _limits: QueryLimits) -> Result<Answer, QueryError> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         self.check_up()?;
-        let tables = self.database.tables();
-        let stored = tables.owner(&lookup.table).ok_or_else(|| QueryError::Invalid("no such table".to_owned()))?;
         let is_asked = |stream: &str| lookup.equals.iter().all(|(column, value)| column == "stream" && value == stream);
-        let rows = stored.rows.iter().filter(|(stream, _)| is_asked(stream)).map(|(stream, row)| (stream.clone(), *row));
-        Ok(answer(&rows.collect()))
+        let rows = {
+            let tables = self.database.tables();
+            let stored = tables.owner(&lookup.table).ok_or_else(|| QueryError::Invalid("no such table".to_owned()))?;
+            let asked = stored.rows.iter().filter(|(stream, _)| is_asked(stream));
+            asked.map(|(stream, row)| (stream.clone(), *row)).collect()
+        };
+        let takes = self.faults().lookup_takes;
+        tokio::time::sleep(takes).await;
+        Ok(answer(&rows))
     }
 
     async fn rows_as_of(&self, table: &str, moment: &Moment, _limits: QueryLimits) -> Result<Answer, QueryError> {
