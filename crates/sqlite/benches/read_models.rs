@@ -97,8 +97,11 @@ async fn run(options: &Options) -> Outcome<()> {
         ("rewind, per event", pacioli_sqlite::models::REWIND, 5_000),
     ] {
         if wants(what) {
+            let before = processor_seconds();
             let taken = rebuild(&models, text, batch, options.events).await?;
-            println!("rebuild, {what}: {:.0} events/s", options.events as f64 / taken.as_secs_f64());
+            let used = (processor_seconds() - before) * 1e6 / options.events as f64;
+            let rate = options.events as f64 / taken.as_secs_f64();
+            println!("rebuild, {what}: {rate:.0} events/s, {used:.2} us of processor an event");
         }
     }
     if wants("batches") {
@@ -132,6 +135,14 @@ async fn run(options: &Options) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Processor time of this process so far, all threads together; 0 where the system does not tell.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks = behind_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
 }
 
 fn millis(duration: Duration) -> f64 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use tokio::sync::Semaphore;
 
 use pacioli_core::place::Place;
@@ -17,10 +17,12 @@ use super::build::{self, BuildFile, Durability, Unusable};
 use super::builds::{Builds, Known};
 use super::catalogue::{self, Catalogue, Listed};
 use super::check;
+use super::copies;
 use super::events::{self, Wanted};
 use super::files::{self, Files};
 use super::readers::Readers;
-use super::{LOOKUPS_MAX, Models, QUERIES_MAX};
+use super::past::Folds;
+use super::{LOOKUPS_MAX, Models, QUERIES_MAX, QUESTIONS_OF_PAST_MAX};
 use crate::error::{Error, Result as InnerResult};
 use crate::schema;
 use crate::store::{self, SqliteStore};
@@ -43,6 +45,8 @@ pub(super) fn open(store: &SqliteStore, directory: Option<&Path>) -> Result<Mode
         builds: RwLock::new(Arc::new(builds)),
         queries: Arc::new(Semaphore::new(QUERIES_MAX)),
         lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+        questions_of_past: Arc::new(Semaphore::new(QUESTIONS_OF_PAST_MAX)),
+        folds: Folds::default(),
     })
 }
 
@@ -53,6 +57,7 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
     })?;
     let mut catalogue = Catalogue::open(&files.catalogue(), &store_id)?;
     let listed = catalogue.builds(&[])?;
+    copies::remove_ahead(&mut catalogue, files, shared)?;
     let copies = catalogue.copies()?;
     let keys = catalogue.keys()?;
     files
@@ -71,7 +76,7 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
             Err(why) => start_again(&mut catalogue, files, store, listed, &why)?,
         };
         let path = files.build(&listed.projection.name, listed.number);
-        let file = BuildFile::new(path, Arc::clone(&listed.projection), listed.number, progress);
+        let file = BuildFile::new(path, &listed.projection, progress);
         all.push(Known { listed, file: Arc::new(file) });
     }
     Ok((catalogue, Builds::new(all)))
@@ -108,12 +113,12 @@ fn start_again(
 }
 
 /// An error of the catalogue or a build's file.
-fn engine_error(error: Error) -> EngineError {
+pub(super) fn engine_error(error: Error) -> EngineError {
     EngineError::Store(of_read_model(error))
 }
 
 impl Models {
-    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+    pub(super) fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
         self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,7 +134,7 @@ impl Models {
                     let path = self.files.build(&listed.projection.name, listed.number);
                     let progress = build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
                     let progress = progress.map_err(engine_error)?;
-                    Arc::new(BuildFile::new(path, Arc::clone(&listed.projection), listed.number, progress))
+                    Arc::new(BuildFile::new(path, &listed.projection, progress))
                 }
             };
             all.push(Known { listed, file });
@@ -146,7 +151,7 @@ impl Models {
         Ok(builds)
     }
 
-    fn known(&self, name: &Name, number: BuildNumber) -> Result<Known, EngineError> {
+    pub(super) fn known(&self, name: &Name, number: BuildNumber) -> Result<Known, EngineError> {
         let found = self.builds().find(name, number).cloned();
         found.ok_or_else(|| EngineError::Refused(format!("there is no build {} of `{name}`", number.0)))
     }
@@ -312,6 +317,7 @@ impl Models {
             catalogue::set_role(conn, name, number, Role::Serving, Some(now))
         });
         swapped.map_err(engine_error)?;
+        self.folds.forget(name.as_str());
         self.publish_and_close_readers(&catalogue)?;
         if let Some(serving) = serving {
             serving.file.close();
@@ -359,6 +365,7 @@ impl Models {
         });
         dropped.map_err(engine_error)?;
         self.publish_and_close_readers(&catalogue)?;
+        self.folds.forget(name.as_str());
         remove(&known);
         for copy in copies {
             let _ = files::remove_database(&self.files.copies().join(&copy.file));
