@@ -21,7 +21,13 @@ use uuid::Uuid;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const TYPES: [&str; 8] = [
-    "AccountOpened", "MoneyDeposited", "MoneyWithdrawn", "AccountFrozen", "LimitRaised", "CardIssued", "CardBlocked",
+    "AccountOpened",
+    "MoneyDeposited",
+    "MoneyWithdrawn",
+    "AccountFrozen",
+    "LimitRaised",
+    "CardIssued",
+    "CardBlocked",
     "AddressChanged",
 ];
 
@@ -157,9 +163,7 @@ async fn fill(store: &SqliteStore, options: &Options) -> Outcome<()> {
         let count = 10.min(options.events - number);
         let events = (number..number + count).map(event).collect::<Outcome<Vec<NewEvent>>>()?;
         let store = store.clone();
-        waiting.push(tokio::spawn(async move {
-            store.append(Append::to(stream, ExpectedVersion::Any, events)).await
-        }));
+        waiting.push(tokio::spawn(async move { store.append(Append::to(stream, ExpectedVersion::Any, events)).await }));
         number += count;
         if waiting.len() == 500 {
             for task in waiting.drain(..) {
@@ -214,7 +218,8 @@ async fn advance(models: &SqliteModels, build: &Arc<Build>, batch: usize, up_to:
 async fn batches(models: &SqliteModels, options: &Options) -> Outcome<()> {
     let mut rates = Vec::new();
     for (number, batch) in [500, 1].into_iter().enumerate() {
-        let text = BY_EVENT.replace("by_event", &format!("batches_{number}")).replace("balances", &format!("b{number}"));
+        let text =
+            BY_EVENT.replace("by_event", &format!("batches_{number}")).replace("balances", &format!("b{number}"));
         let events = (options.events / 10).max(1_000);
         let taken = rebuild(models, &text, batch, events).await?;
         rates.push(events as f64 / taken.as_secs_f64());

@@ -98,7 +98,9 @@ impl BuildFile {
     /// Notes where a worker stands once that is committed.
     pub(super) fn moved(&self, worker: u16, partition: Partition, position: Position, events: u64) {
         let mut progress = self.progress();
-        if let Some(stands) = progress.iter_mut().find(|stands| stands.worker == worker && stands.partition == partition) {
+        if let Some(stands) =
+            progress.iter_mut().find(|stands| stands.worker == worker && stands.partition == partition)
+        {
             stands.position = position;
             stands.events += events;
         }
@@ -156,8 +158,7 @@ pub(super) fn create(
     head: &Checkpoint,
     durability: Durability,
 ) -> Result<()> {
-    files::remove_database(path)
-        .map_err(|error| Error::Store(format!("cannot remove {}: {error}", path.display())))?;
+    files::remove_database(path).map_err(|error| Error::Store(format!("cannot remove {}: {error}", path.display())))?;
     let conn = open_new(path, durability)?;
     conn.execute_batch(sql!("begin_write"))?;
     for definition in &projection.definitions {

@@ -10,11 +10,11 @@ use pacioli_core::place::Checkpoint;
 use pacioli_projection::engine::{BuildNumber, EngineError};
 use pacioli_projection::file::Name;
 
+use super::Models;
 use super::build::{self, Durability};
 use super::catalogue::{self, Copied};
 use super::files::{self, Files};
 use super::lifecycle::engine_error;
-use super::Models;
 use crate::error::{Error, Result};
 
 /// Copies of one projection and text that are kept.
@@ -72,12 +72,18 @@ impl Models {
     }
 
     /// The nearest copy of a projection that is not past `cut`.
-    pub(super) fn nearest_copy(&self, name: &Name, hash: &str, cut: &Checkpoint) -> Result<Option<(PathBuf, Checkpoint)>> {
+    pub(super) fn nearest_copy(
+        &self,
+        name: &Name,
+        hash: &str,
+        cut: &Checkpoint,
+    ) -> Result<Option<(PathBuf, Checkpoint)>> {
         let copies = self.catalogue().copies()?;
-        let usable = copies.into_iter().filter(|copy| copy.name == name.as_str() && copy.hash == hash).filter_map(|copy| {
-            let today = self.shared().epochs.resolve(Some(&copy.checkpoint), &self.shared().recent.heads()).ok()?;
-            cut.covers(&today).then(|| (self.files.copies().join(copy.file), today))
-        });
+        let usable =
+            copies.into_iter().filter(|copy| copy.name == name.as_str() && copy.hash == hash).filter_map(|copy| {
+                let today = self.shared().epochs.resolve(Some(&copy.checkpoint), &self.shared().recent.heads()).ok()?;
+                cut.covers(&today).then(|| (self.files.copies().join(copy.file), today))
+            });
         Ok(usable.min_by_key(|(_, stands)| stands.distance_to(cut)))
     }
 }

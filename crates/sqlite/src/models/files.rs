@@ -147,7 +147,9 @@ mod tests {
         let build = |file: &str| database_name(Path::new(file)).as_deref().and_then(build_of);
         assert_eq!(build("funnel.3.db"), Some(("funnel".to_owned(), 3)));
         assert_eq!(build("funnel.3.db-wal"), Some(("funnel".to_owned(), 3)));
-        for other in ["catalogue.db", "catalogue.db-wal", "log.db", "notes.txt", "Funnel.3.db", "funnel.x.db", "funnel.3.db.bak"] {
+        for other in
+            ["catalogue.db", "catalogue.db-wal", "log.db", "notes.txt", "Funnel.3.db", "funnel.x.db", "funnel.3.db.bak"]
+        {
             assert_eq!(build(other), None, "{other}");
         }
     }

@@ -106,7 +106,8 @@ impl Fold<'_> {
         let mut writing = Writing::open(&scratch.path, self.handlers, Durability::Scratch)?;
         let its_bounds = bounds.clone();
         writing.conn.progress_handler(INSTRUCTIONS_A_LOOK, Some(move || its_bounds.are_over()))?;
-        let stands = build::checkpoint(&build::read_progress(&writing.conn)?, self.up_to.partitions(), self.up_to.epoch());
+        let stands =
+            build::checkpoint(&build::read_progress(&writing.conn)?, self.up_to.partitions(), self.up_to.epoch());
         let all = stands.distance_to(&self.up_to).max(1) as f64;
         let mut done = 0;
         advance::begin(&writing.conn)?;

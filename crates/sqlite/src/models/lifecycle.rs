@@ -20,8 +20,8 @@ use super::check;
 use super::copies;
 use super::events::{self, Wanted};
 use super::files::{self, Files};
-use super::readers::Readers;
 use super::past::Folds;
+use super::readers::Readers;
 use super::{LOOKUPS_MAX, Models, QUERIES_MAX, QUESTIONS_OF_PAST_MAX};
 use crate::error::{Error, Result as InnerResult};
 use crate::schema;
@@ -132,7 +132,8 @@ impl Models {
                 Some(known) => Arc::clone(&known.file),
                 None => {
                     let path = self.files.build(&listed.projection.name, listed.number);
-                    let progress = build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
+                    let progress =
+                        build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
                     let progress = progress.map_err(engine_error)?;
                     Arc::new(BuildFile::new(path, &listed.projection, progress))
                 }
@@ -259,7 +260,11 @@ impl Models {
                 let stopped = failed.place;
                 return Err(EngineError::Refused(format!("`{name}` stopped at {stopped}, not at {place}; look again")));
             }
-            _ => return Err(EngineError::Refused(format!("`{name}` has not failed; only the event it failed on is skipped"))),
+            _ => {
+                return Err(EngineError::Refused(format!(
+                    "`{name}` has not failed; only the event it failed on is skipped"
+                )));
+            }
         }
         self.pass_over(&known, place)?;
         catalogue.change(|conn| catalogue::set_state(conn, name, number, &State::Running)).map_err(engine_error)?;
@@ -286,9 +291,14 @@ impl Models {
             let conn = &writing.conn;
             conn.execute_batch(sql!("models/sync_commits"))?;
             advance::begin(conn)?;
-            conn.prepare_cached(sql!("models/insert_skipped"))?.execute(params![place.partition.0, place.position.0 as i64])?;
-            conn.prepare_cached(sql!("models/move_progress"))?
-                .execute(params![0, place.partition.0, place.position.0 as i64, 0])?;
+            conn.prepare_cached(sql!("models/insert_skipped"))?
+                .execute(params![place.partition.0, place.position.0 as i64])?;
+            conn.prepare_cached(sql!("models/move_progress"))?.execute(params![
+                0,
+                place.partition.0,
+                place.position.0 as i64,
+                0
+            ])?;
             conn.prepare_cached(sql!("commit"))?.execute([])?;
             conn.execute_batch(sql!("models/do_not_sync_commits"))?;
             Ok(())
@@ -355,10 +365,8 @@ impl Models {
         let builds = self.builds();
         let others = builds.all.iter().filter(|build| build.listed.projection.name == *name && !build.is(name, number));
         let hashes: Vec<&str> = others.map(|build| build.listed.projection.hash.as_str()).collect();
-        let copies: Vec<&catalogue::Copied> = copies
-            .iter()
-            .filter(|copy| copy.name == name.as_str() && !hashes.contains(&copy.hash.as_str()))
-            .collect();
+        let copies: Vec<&catalogue::Copied> =
+            copies.iter().filter(|copy| copy.name == name.as_str() && !hashes.contains(&copy.hash.as_str())).collect();
         let dropped = catalogue.change(|conn| {
             copies.iter().try_for_each(|copy| catalogue::delete_copy(conn, &copy.file))?;
             catalogue::delete_build(conn, name, number)

@@ -47,13 +47,13 @@ use tokio::sync::Semaphore;
 
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
+use pacioli_projection::Projection;
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{
     Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, Engine, EngineError, Lookup, Materialized, Moment,
     Query, QueryError, QueryLimits, Sample, State, Verified,
 };
 use pacioli_projection::file::{Finding, Name};
-use pacioli_projection::Projection;
 
 use self::builds::Builds;
 use self::catalogue::Catalogue;

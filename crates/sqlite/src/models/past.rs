@@ -90,8 +90,7 @@ impl Models {
                 while by + 1 < after {
                     let middle = by + (after - by) / 2;
                     let place = Place { partition, position: Position(middle) };
-                    let recorded_at: Option<i64> =
-                        statement.query_row([rowid(place)], |row| row.get(0)).optional()?;
+                    let recorded_at: Option<i64> = statement.query_row([rowid(place)], |row| row.get(0)).optional()?;
                     if recorded_at.is_some_and(|recorded_at| recorded_at <= time.as_micros()) {
                         by = middle;
                     } else {
