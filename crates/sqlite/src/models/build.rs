@@ -95,6 +95,13 @@ impl BuildFile {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads anew where it stands, for a build that something else writes.
+    pub(super) fn refresh_progress(&self) -> Result<()> {
+        let conn = open_reader(&self.path)?;
+        *self.progress() = read_progress(&conn)?;
+        Ok(())
+    }
+
     /// Notes where a worker stands once that is committed.
     pub(super) fn moved(&self, worker: u16, partition: Partition, position: Position, events: u64) {
         let mut progress = self.progress();

@@ -46,7 +46,12 @@ impl Files {
     }
 
     pub(super) fn catalogue(&self) -> PathBuf {
-        self.root.join("catalogue.db")
+        Files::catalogue_in(&self.root)
+    }
+
+    /// Where the catalogue is in a directory of read models.
+    pub(super) fn catalogue_in(root: &Path) -> PathBuf {
+        root.join("catalogue.db")
     }
 
     pub(super) fn build(&self, name: &Name, number: BuildNumber) -> PathBuf {

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use tokio::sync::Semaphore;
 
-use pacioli_core::place::Place;
+use pacioli_core::Timestamp;
+use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
 use pacioli_projection::Projection;
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, Role, State};
@@ -22,22 +23,24 @@ use super::events::{self, Wanted};
 use super::files::{self, Files};
 use super::past::Folds;
 use super::readers::Readers;
+use super::sync::{self, NotSwapped};
 use super::{LOOKUPS_MAX, Models, QUERIES_MAX, QUESTIONS_OF_PAST_MAX};
 use crate::error::{Error, Result as InnerResult};
-use crate::schema;
+use crate::schema::{self, USUAL_DIRECTORY};
 use crate::store::{self, SqliteStore};
 
 /// Opens the read models of a store.
 pub(super) fn open(store: &SqliteStore, directory: Option<&Path>) -> Result<Models, StoreError> {
     let shared = store.shared();
-    let default = shared.log.parent().unwrap_or(Path::new(".")).join("read-models");
+    let default = shared.log.with_file_name(USUAL_DIRECTORY);
     let root = directory.unwrap_or(&default);
+    sync::check_directory(shared, root)?;
     let files = Files::open(root)?;
     let opened = open_files(store, &files).map_err(|error| {
         StoreError::new(format!("cannot open the read models in {}: {}", root.display(), of_read_model(error).reason))
     });
     let (catalogue, builds) = opened?;
-    Ok(Models {
+    let models = Models {
         readers: Readers::new(shared.log.clone()),
         store: store.clone(),
         files,
@@ -47,7 +50,9 @@ pub(super) fn open(store: &SqliteStore, directory: Option<&Path>) -> Result<Mode
         lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
         questions_of_past: Arc::new(Semaphore::new(QUESTIONS_OF_PAST_MAX)),
         folds: Folds::default(),
-    })
+    };
+    models.serve_all_sync()?;
+    Ok(models)
 }
 
 fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Builds)> {
@@ -70,10 +75,14 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
     let mut all = Vec::new();
     for listed in listed {
         let path = files.build(&listed.projection.name, listed.number);
-        let inspected = build::inspect(&path, &listed.projection, listed.number, &shared.epochs, &head);
-        let (listed, progress) = match inspected {
-            Ok(progress) => (listed, progress),
-            Err(why) => start_again(&mut catalogue, files, store, listed, &why)?,
+        // The writer looked at those that it runs when the store was opened, and they move all the time.
+        let (listed, progress) = if sync::stands(shared, &listed.projection.name, listed.number).is_some() {
+            (listed, Vec::new())
+        } else {
+            match build::inspect(&path, &listed.projection, listed.number, &shared.epochs, &head) {
+                Ok(progress) => (listed, progress),
+                Err(why) => start_again(&mut catalogue, files, &head, shared.clock.now(), listed, &why)?,
+            }
         };
         let path = files.build(&listed.projection.name, listed.number);
         let file = BuildFile::new(path, &listed.projection, progress);
@@ -83,10 +92,11 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
 }
 
 /// Replaces a build that cannot go on by an empty one in the same role.
-fn start_again(
+pub(super) fn start_again(
     catalogue: &mut Catalogue,
     files: &Files,
-    store: &SqliteStore,
+    head: &Checkpoint,
+    now: Timestamp,
     old: Listed,
     why: &Unusable,
 ) -> InnerResult<(Listed, Vec<pacioli_projection::engine::Progress>)> {
@@ -95,12 +105,10 @@ fn start_again(
         Unusable::Damaged(reason) | Unusable::AheadOfLog(reason) => reason,
     };
     tracing::warn!(projection = %name, build = number.0, reason, "a read model cannot be used and is filled again from the first event");
-    let shared = store.shared();
-    let (head, now) = (shared.recent.heads(), shared.clock.now());
     let new = catalogue.change(|conn| {
         let number = catalogue::take_number(conn, &name)?;
         let new = Listed { number, state: State::Running, began_at: now, ..old };
-        build::create(&files.build(&name, number), &new.projection, number, &head, Durability::Kept)?;
+        build::create(&files.build(&name, number), &new.projection, number, head, Durability::Kept)?;
         files.sync().map_err(|error| Error::Store(format!("the directory cannot be synced: {error}")))?;
         catalogue::delete_build(conn, &name, old.number)?;
         catalogue::insert_build(conn, &new)?;
@@ -160,6 +168,7 @@ impl Models {
     /// What is wrong with a file, here and beside the other projections.
     pub(super) fn check(&self, projection: &Projection) -> Result<Vec<Finding>, EngineError> {
         let mut findings = check::check(projection).map_err(engine_error)?;
+        findings.extend(self.check_sync(projection).map_err(engine_error)?);
         let builds = self.builds();
         for definition in &projection.definitions {
             let Some(relation) = super::window::relation(&definition.makes) else { continue };
@@ -190,6 +199,7 @@ impl Models {
                 "{workers} workers were asked for and 1 is possible: SQLite has one writer for each file"
             )));
         }
+        self.check_room(&projection)?;
         let findings = self.check(&projection)?;
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(EngineError::File(findings));
@@ -235,7 +245,8 @@ impl Models {
     pub(super) fn advance(&self, wanted: &Advance) -> Result<Advanced, AdvanceError> {
         let builds = self.builds();
         let build = builds.find(&wanted.build.projection.name, wanted.build.number).ok_or(AdvanceError::Moved)?;
-        if build.listed.role == Role::Kept {
+        // A build that the writer runs is moved by the writer.
+        if build.listed.role == Role::Kept || build.is_run_by_writer() {
             return Err(AdvanceError::Moved);
         }
         advance::advance(self.shared(), &build.file, wanted)
@@ -244,6 +255,9 @@ impl Models {
     pub(super) fn set_state(&self, name: &Name, number: BuildNumber, state: &State) -> Result<(), EngineError> {
         let mut catalogue = self.catalogue();
         let known = self.known(name, number)?;
+        if known.is_run_by_writer() {
+            return self.set_state_of_sync(&known, state);
+        }
         catalogue.change(|conn| catalogue::set_state(conn, name, number, state)).map_err(engine_error)?;
         if *state != State::Running {
             known.file.forget_ahead();
@@ -254,7 +268,7 @@ impl Models {
     pub(super) fn skip(&self, name: &Name, number: BuildNumber, place: Place) -> Result<(), EngineError> {
         let mut catalogue = self.catalogue();
         let known = self.known(name, number)?;
-        match &known.listed.state {
+        match &self.state(&known) {
             State::Failed(failed) if failed.place == place => {}
             State::Failed(failed) => {
                 let stopped = failed.place;
@@ -265,6 +279,11 @@ impl Models {
                     "`{name}` has not failed; only the event it failed on is skipped"
                 )));
             }
+        }
+        if known.is_run_by_writer() {
+            known.file.refresh_progress().map_err(engine_error)?;
+            self.pass_over(&known, place)?;
+            return self.set_state_of_sync(&known, &State::Running);
         }
         self.pass_over(&known, place)?;
         catalogue.change(|conn| catalogue::set_state(conn, name, number, &State::Running)).map_err(engine_error)?;
@@ -317,7 +336,7 @@ impl Models {
         let builds = self.builds();
         let (serving, kept) = (builds.of_role(name, Role::Serving), builds.of_role(name, Role::Kept));
         let now = self.shared().clock.now();
-        let swapped = catalogue.change(|conn| {
+        let swap = |conn: &Connection| {
             if let Some(kept) = kept {
                 catalogue::delete_build(conn, name, kept.listed.number)?;
             }
@@ -325,8 +344,21 @@ impl Models {
                 catalogue::set_role(conn, name, serving.listed.number, Role::Kept, None)?;
             }
             catalogue::set_role(conn, name, number, Role::Serving, Some(now))
-        });
-        swapped.map_err(engine_error)?;
+        };
+        if filling.listed.projection.mode == Mode::Sync {
+            let served = self.serve_sync(&filling, || catalogue.change(swap).map_err(engine_error));
+            if let Err(NotSwapped::Failed(failed)) = &served {
+                let failed = State::Failed(failed.clone());
+                catalogue.change(|conn| catalogue::set_state(conn, name, number, &failed)).map_err(engine_error)?;
+                self.publish(&catalogue)?;
+            }
+            served?;
+        } else {
+            catalogue.change(swap).map_err(engine_error)?;
+            if serving.is_some_and(Known::is_run_by_writer) {
+                self.stop_sync(name)?;
+            }
+        }
         self.folds.forget(name.as_str());
         self.publish_and_close_readers(&catalogue)?;
         if let Some(serving) = serving {
@@ -372,6 +404,9 @@ impl Models {
             catalogue::delete_build(conn, name, number)
         });
         dropped.map_err(engine_error)?;
+        if known.is_run_by_writer() {
+            self.stop_sync(name)?;
+        }
         self.publish_and_close_readers(&catalogue)?;
         self.folds.forget(name.as_str());
         remove(&known);

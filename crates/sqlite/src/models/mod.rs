@@ -16,7 +16,7 @@
 //! catalogue names it. A statement that somebody else wrote is prepared behind a wall, always.
 
 mod advance;
-mod batch;
+pub(crate) mod batch;
 mod build;
 mod builds;
 mod catalogue;
@@ -25,13 +25,14 @@ mod copies;
 mod events;
 mod files;
 mod fold;
-mod handlers;
+pub(crate) mod handlers;
 mod lifecycle;
 mod lookup;
 mod past;
 mod paths;
 mod query;
 mod readers;
+pub(crate) mod sync;
 mod text;
 mod values;
 mod verify;
@@ -170,7 +171,7 @@ impl Models {
 #[async_trait]
 impl Engine for SqliteModels {
     fn abilities(&self) -> Abilities {
-        Abilities { sync: false, workers_max: 1 }
+        Abilities { sync: true, workers_max: 1 }
     }
 
     async fn head(&self) -> Result<Checkpoint, StoreError> {
@@ -202,7 +203,7 @@ impl Engine for SqliteModels {
     }
 
     async fn builds(&self) -> Result<Vec<Build>, EngineError> {
-        Ok(self.models.builds().all.iter().map(builds::Known::as_build).collect())
+        Ok(self.blocking(|models| models.as_builds()).await?)
     }
 
     async fn begin(&self, projection: &Projection, workers: u16) -> Result<Build, EngineError> {

@@ -1,5 +1,5 @@
 -- Creates the relation `batch`, the events of one partition that are applied together. No binds.
-CREATE TEMP TABLE batch (
+CREATE TEMP TABLE IF NOT EXISTS batch (
     partition INTEGER,
     position INTEGER PRIMARY KEY,
     stream TEXT,
