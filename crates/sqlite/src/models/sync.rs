@@ -26,7 +26,7 @@ use super::window;
 use crate::error::{Error, Result};
 use crate::schema::{self, READ_MODELS, USUAL_DIRECTORY};
 use crate::store::{self, Shared};
-use crate::writer::{NotServing, SyncBuild, SyncStands, relations};
+use crate::writer::{NotServing, SYNC_PROJECTIONS_MAX, SyncBuild, SyncStands, no_room, relations};
 
 /// The builds that the writer has to run, for a store that is being opened. One that cannot be used comes with the reason.
 pub(crate) fn serving(
@@ -202,6 +202,19 @@ impl Models {
         Ok(())
     }
 
+    /// Refuses a `sync` projection that could not come to serve because there are as many as there may be.
+    pub(super) fn check_room(&self, projection: &Projection) -> std::result::Result<(), EngineError> {
+        let builds = self.builds();
+        let is_sync = |known: &&Known| known.listed.projection.mode == Mode::Sync && known.listed.role != Role::Kept;
+        let mut names: Vec<&Name> =
+            builds.all.iter().filter(is_sync).map(|known| &known.listed.projection.name).collect();
+        names.dedup();
+        if projection.mode == Mode::Sync && !names.contains(&&projection.name) && names.len() >= SYNC_PROJECTIONS_MAX {
+            return Err(EngineError::Refused(no_room()));
+        }
+        Ok(())
+    }
+
     /// Takes a build to the head and lets it serve in every append, once `change` has said so in the catalogue.
     pub(super) fn serve_sync(
         &self,
@@ -243,19 +256,35 @@ impl Models {
             return Ok(Vec::new());
         }
         let taken = store::read_here(self.shared(), |reader| relations(reader.conn, "main"))?;
-        let clash = |definition: &pacioli_projection::file::Definition| {
-            let name = window::relation(&definition.makes)?;
-            let is_taken = taken.iter().any(|taken| taken.eq_ignore_ascii_case(name));
-            is_taken.then(|| Finding {
-                severity: Severity::Error,
-                file: projection.file.clone(),
-                line: definition.line,
-                problem: format!(
+        let mut findings = Vec::new();
+        for definition in &projection.definitions {
+            let mut error = |problem: String| {
+                let (file, line) = (projection.file.clone(), definition.line);
+                findings.push(Finding { severity: Severity::Error, file, line, problem });
+            };
+            if let Some(name) = window::relation(&definition.makes)
+                && taken.iter().any(|taken| taken.eq_ignore_ascii_case(name))
+            {
+                error(format!(
                     "`{name}` is a table of the log, which is open together with those of a sync projection: choose another name, \
                      or make the projection async"
-                ),
-            })
-        };
-        Ok(projection.definitions.iter().filter_map(clash).collect())
+                ));
+            }
+            if is_deferred(&definition.sql) {
+                error(
+                    "a constraint of a sync projection cannot be INITIALLY DEFERRED: it would be checked when all appends of a \
+                     batch are stored, and nobody could say which of them broke it"
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(findings)
     }
+}
+
+/// Whether a definition has a constraint that is checked at the end of a transaction.
+fn is_deferred(sql: &str) -> bool {
+    let words: Vec<String> = sql.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_ascii_uppercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    words.windows(2).any(|pair| pair == ["INITIALLY", "DEFERRED"])
 }
