@@ -5,9 +5,11 @@
 //!
 //! In descending precedence: a known key, or known ids, with the same content is a duplicate; with other content it is
 //! refused; known and new ids mixed are a conflict; tracking that would not advance is a conflict; an expected version
-//! that is not met is a conflict; a condition that is not met is a conflict; else the append is accepted.
+//! that is not met is a conflict; a condition that is not met is a conflict; else the append is accepted, unless somebody
+//! who has to see its events first [objects](Batch::decide_unless).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -83,43 +85,65 @@ impl Batch {
 
     /// Decides one append. See the module for the order of precedence.
     pub fn decide(&mut self, append: Append) -> AppendOutcome {
+        let Ok(outcome) = self.decide_unless(append, |_| Ok::<(), Infallible>(()));
+        outcome
+    }
+
+    /// As [`Batch::decide`], and shows the events of an append to `objection` before it is accepted. After an objection the
+    /// batch is as if that append had never come: later ones do not see it and take its versions and positions.
+    ///
+    /// # Errors
+    /// The objection.
+    pub fn decide_unless<E>(
+        &mut self,
+        append: Append,
+        objection: impl FnOnce(&[Arc<RecordedEvent>]) -> Result<(), E>,
+    ) -> Result<AppendOutcome, E> {
+        if let Some(outcome) = self.decide_by_what_is_known(&append) {
+            return Ok(outcome);
+        }
+        self.accept(append, objection).map(AppendOutcome::Appended)
+    }
+
+    /// What keeps an append from being accepted.
+    fn decide_by_what_is_known(&self, append: &Append) -> Option<AppendOutcome> {
         if let (Some(key), Some(content)) = (append.key(), append.content())
             && let Some(known) = self.facts.keys.get(&key)
         {
-            return if known.content == *content {
+            return Some(if known.content == *content {
                 AppendOutcome::Appended(Appended { duplicate: true, ..known.answer.clone() })
             } else {
                 AppendOutcome::Refused(Refusal::KeyReused { key })
-            };
+            });
         }
-        if let Some(outcome) = self.decide_by_ids(&append) {
-            return outcome;
+        if let Some(outcome) = self.decide_by_ids(append) {
+            return Some(outcome);
         }
         if let Some(tracking) = append.tracking()
             && let Some(current) = self.facts.tracking.get(&tracking.name)
             && !tracking.checkpoint.advances(current)
         {
-            return AppendOutcome::Conflict(Conflict::Tracking {
+            return Some(AppendOutcome::Conflict(Conflict::Tracking {
                 name: tracking.name.clone(),
                 current: current.clone(),
-            });
+            }));
         }
         for StreamWrite { stream, expected, .. } in append.writes() {
             let current = self.facts.versions.get(stream).copied();
             if !expected.is_met_by(current) {
-                return AppendOutcome::Conflict(Conflict::ExpectedVersion {
+                return Some(AppendOutcome::Conflict(Conflict::ExpectedVersion {
                     stream: stream.clone(),
                     expected: *expected,
                     current,
-                });
+                }));
             }
         }
         if let Some(condition) = append.condition()
             && let Some(matched) = self.first_match(append.partition(), condition)
         {
-            return AppendOutcome::Conflict(Conflict::Condition { matched });
+            return Some(AppendOutcome::Conflict(Conflict::Condition { matched }));
         }
-        AppendOutcome::Appended(self.accept(append))
+        None
     }
 
     /// What the ids alone decide: `None` where all of them are new.
@@ -178,30 +202,40 @@ impl Batch {
         })
     }
 
-    fn accept(&mut self, append: Append) -> Appended {
+    fn accept<E>(
+        &mut self,
+        append: Append,
+        objection: impl FnOnce(&[Arc<RecordedEvent>]) -> Result<(), E>,
+    ) -> Result<Appended, E> {
         let partition = append.partition();
         let content = append.content().copied();
         let before = self.heads.position(partition);
+        let accepted_before = self.events.len();
         let mut position = before;
         let request = append.into_request();
         let mut streams = Vec::with_capacity(request.writes.len());
         for write in request.writes {
             let first_version = Version::after(self.facts.versions.get(&write.stream).copied());
-            let appended = stream_appended(&write, first_version);
+            streams.push(stream_appended(&write, first_version));
             for (index, event) in write.events.into_iter().enumerate() {
                 position = position.next();
                 let place = Place { partition, position };
-                let event =
-                    event.recorded(write.stream.clone(), first_version.plus(index as u64), place, self.recorded_at);
-                let event = Arc::new(event);
-                self.facts.events.insert(event.id, Arc::clone(&event));
-                self.events.push(event);
+                let version = first_version.plus(index as u64);
+                self.events.push(Arc::new(event.recorded(write.stream.clone(), version, place, self.recorded_at)));
             }
-            self.facts.versions.insert(write.stream, appended.last_version);
-            streams.push(appended);
         }
         assert!(position > before, "an accepted append has events");
         assert!(position <= Position::MAX, "a partition holds at most 2^48 - 1 events");
+        if let Err(error) = objection(&self.events[accepted_before..]) {
+            self.events.truncate(accepted_before);
+            return Err(error);
+        }
+        for event in &self.events[accepted_before..] {
+            self.facts.events.insert(event.id, Arc::clone(event));
+        }
+        for appended in &streams {
+            self.facts.versions.insert(appended.stream.clone(), appended.last_version);
+        }
         self.heads.advance(partition, position);
         let answer = self.answer(partition, streams, before.next(), position, false);
         if let (Some(key), Some(content)) = (request.key, content) {
@@ -213,7 +247,7 @@ impl Batch {
             self.facts.tracking.insert(tracking.name.clone(), tracking.checkpoint.clone());
             self.tracking.push(tracking);
         }
-        answer
+        Ok(answer)
     }
 
     fn answer(

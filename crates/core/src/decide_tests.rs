@@ -60,3 +60,33 @@ fn later_appends_of_a_batch_see_the_earlier_ones() {
     assert_eq!(batch.keys().len(), 1);
     assert_eq!(batch.tracking().len(), 1);
 }
+
+#[test]
+fn an_append_that_was_objected_to_leaves_nothing_behind() {
+    let mut batch = Batch::new(Facts::default(), at("0:9"), Timestamp::from_micros(7));
+    let checked = |request: AppendRequest| request.check(&Limits::default(), Timestamp::from_micros(0), 1).unwrap();
+    let key = Uuid::from_u128(200);
+    let wanted = append("z-1", ExpectedVersion::Any, vec![event(50), event(51)])
+        .and(stream("y-1"), ExpectedVersion::None, vec![event(52)])
+        .key(key)
+        .tracking("c", at("0:6"));
+    assert_eq!(
+        say(&batch.decide(checked(append("z-1", ExpectedVersion::None, vec![event(40)])))),
+        "appended z-1 0-0 at 10-10"
+    );
+    let mut seen = Vec::new();
+    let objected = batch.decide_unless(checked(wanted.clone()), |events| {
+        seen.extend(events.iter().map(|event| (event.stream.to_string(), event.version.0, event.position.0)));
+        Err("no")
+    });
+    assert_eq!(objected, Err("no"));
+    assert_eq!(seen, [("z-1".to_owned(), 1, 11), ("z-1".to_owned(), 2, 12), ("y-1".to_owned(), 0, 13)]);
+    assert_eq!((batch.events().len(), batch.keys().len(), batch.tracking().len()), (1, 0, 0));
+    assert_eq!(batch.heads(), &at("0:10"));
+    // Its versions, positions, ids, key and tracking are free: the same append passes where nobody objects.
+    let accepted = batch.decide_unless(checked(wanted.clone()), |_| Ok::<(), &str>(())).unwrap();
+    assert_eq!(say(&accepted), "appended z-1 1-2, y-1 0-0 at 11-13");
+    // Who is asked for an objection is asked about new events only.
+    let again = batch.decide_unless(checked(wanted), |_| Err("asked about a duplicate")).unwrap();
+    assert_eq!(say(&again), "duplicate z-1 1-2, y-1 0-0 at 11-13");
+}

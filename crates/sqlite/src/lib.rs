@@ -20,6 +20,7 @@ mod error;
 mod facts;
 #[doc(hidden)]
 pub mod index;
+pub mod models;
 mod plan;
 mod pool;
 mod read;
@@ -30,4 +31,5 @@ pub mod store;
 mod streams;
 mod writer;
 
+pub use models::SqliteModels;
 pub use store::{SqliteOptions, SqliteStore};

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Reads that run at once; further ones wait their turn.
 const READERS_MAX: usize = 8;
 /// Statements an engine connection keeps prepared: every file in `sql/` fits.
-const STATEMENTS_KEPT: usize = 64;
+pub(crate) const STATEMENTS_KEPT: usize = 64;
 
 /// The pool.
 #[derive(Debug)]
@@ -59,6 +59,11 @@ pub(crate) fn open_reader(path: &std::path::Path) -> Result<Connection> {
     conn.execute_batch(sql!("open_reader"))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(conn)
+}
+
+/// How many pages so many bytes are, for a bound: a file with fewer could not be made at all.
+pub(crate) fn pages_of(bytes: u64) -> i64 {
+    (bytes / 4096).max(64) as i64
 }
 
 /// Opens the connection that writes.

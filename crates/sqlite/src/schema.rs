@@ -116,6 +116,11 @@ pub(crate) fn read_epochs(conn: &Connection) -> Result<Epochs> {
 /// 2026-01-01T00:00:00Z: epochs of restored stores are counted in seconds from here.
 const EPOCHS_SINCE_MICROS: i64 = 1_767_225_600_000_000;
 
+/// Where the read models are whose `sync` projections every append has to see; empty where that is the usual directory.
+pub(crate) const READ_MODELS: &str = "read_models";
+/// The directory beside the log where read models are unless somebody says otherwise.
+pub(crate) const USUAL_DIRECTORY: &str = "read-models";
+
 /// What marks a copy made by a backup until it is opened as a store.
 pub(crate) const UNOPENED_BACKUP: &str = "unopened_backup";
 
@@ -135,6 +140,8 @@ pub(crate) fn begin_epoch_of_backup(conn: &Connection, heads: &Checkpoint, now: 
         "restored from a backup"
     ])?;
     write_meta(conn, UNOPENED_BACKUP, 0)?;
+    // The read models of the original go on with the original.
+    write_meta(conn, READ_MODELS, "")?;
     conn.execute_batch(sql!("commit"))?;
     tracing::info!(epoch = next, heads = %heads, "the store was restored from a backup and begins a new epoch");
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,18 +20,20 @@ use pacioli_core::store::{
 };
 use pacioli_core::subscription::{self, LogSource, Scan, Scanned, Subscribe};
 use pacioli_core::{Checkpoint, Limits, StreamName};
+use pacioli_projection::file::Name;
 
 use crate::backup::backup;
 use crate::directory::DataDirectory;
 use crate::error::{Error, Result};
 use crate::index::{IndexOptions, IndexViews};
+use crate::models;
 use crate::pool::{self, ReadPool};
 use crate::read::{self, Reader};
 use crate::recovery::{self, Recovered};
 use crate::row::Types;
 use crate::schema;
 use crate::streams::{HeadCache, NameHash};
-use crate::writer::{Command, Writer};
+use crate::writer::{Command, NotServing, ProjectionCommand, SyncBuild, SyncStands, Writer};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -49,7 +51,8 @@ pub struct SqliteOptions {
     /// How many index entries of a kind are gathered in memory before they are written as a sorted run: more take memory
     /// and time at start, fewer make more runs to merge.
     pub index_tail_entries: usize,
-    /// The most bytes the log's file may grow to; appends beyond are refused as on a full disk. `None` has no bound.
+    /// The most bytes that the log's file may grow to, and that of each `sync` projection; appends beyond are refused as on
+    /// a full disk. `None` has no bound.
     pub file_bytes_max: Option<u64>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
@@ -120,11 +123,14 @@ pub(crate) struct Shared {
     pub(crate) stopped: OnceLock<String>,
     views: IndexViews,
     pub(crate) epochs: Epochs,
+    /// The `sync` projections that run in every append's transaction.
+    pub(crate) sync: Mutex<Vec<SyncStands>>,
     /// The names (hashed) of streams with an event that cannot be relied on: their next version is not known.
     pub(crate) damaged: HashSet<u128>,
-    limits: Limits,
-    partitions: u16,
-    log: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) partitions: u16,
+    pub(crate) file_bytes_max: Option<u64>,
+    pub(crate) log: PathBuf,
     _directory: DataDirectory,
 }
 
@@ -146,6 +152,11 @@ impl SqliteStore {
         self.handle.shared.partitions
     }
 
+    /// What the store shares with its read models.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
     /// Runs a read on a blocking thread with a connection of the pool.
     async fn read<T: Send + 'static>(
         &self,
@@ -164,13 +175,41 @@ impl SqliteStore {
         self.handle.shared.queue.wake();
         Ok(receiver.await.map_err(|_| closed())??)
     }
+
+    /// Takes a build to the head and lets it serve in every append's transaction, in the place of the one of its projection
+    /// that does. `change` is run once it is there, while nobody appends; where it fails, nothing has changed. Blocks.
+    pub(crate) fn serve_sync<E: From<NotServing>>(
+        &self,
+        build: SyncBuild,
+        change: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let (at_head, is_there) = mpsc::sync_channel(1);
+        let (confirm, confirmed) = mpsc::sync_channel(1);
+        self.ask_projections(ProjectionCommand::Serve { build, at_head, confirmed })?;
+        is_there.recv().map_err(|_| NotServing::closed())??;
+        change()?;
+        confirm.send(()).map_err(|_| NotServing::closed().into())
+    }
+
+    /// Lets the build of a projection serve no longer. Blocks.
+    pub(crate) fn stop_sync(&self, name: Name) -> std::result::Result<(), NotServing> {
+        let (done, is_done) = mpsc::sync_channel(1);
+        self.ask_projections(ProjectionCommand::Stop { name, done })?;
+        is_done.recv().map_err(|_| NotServing::closed())?
+    }
+
+    fn ask_projections(&self, command: ProjectionCommand) -> std::result::Result<(), NotServing> {
+        self.handle.commands.send(Command::Projections(command)).map_err(|_| NotServing::closed())?;
+        self.handle.shared.queue.wake();
+        Ok(())
+    }
 }
 
 fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore> {
     let log = directory.log();
     let conn = pool::open_writer(&log)?;
     if let Some(bytes) = options.file_bytes_max {
-        conn.pragma_update(None, "max_page_count", (bytes / 4096).max(64) as i64)?;
+        conn.pragma_update(None, "max_page_count", pool::pages_of(bytes))?;
     }
     let settings = schema::migrate(&conn, options.partitions)?;
     directory.sync().map_err(|error| Error::Store(format!("the data directory cannot be synced: {error}")))?;
@@ -185,6 +224,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         &heads,
         IndexOptions { freeze_at_entries: options.index_tail_entries.max(1) },
     )?;
+    let sync = models::sync::serving(&conn, &log, &epochs, &heads, options.clock.now())?;
     let shared = Arc::new(Shared {
         queue: GroupCommit::new(options.group_commit),
         recent: Recent::new(&heads, options.recent),
@@ -195,15 +235,18 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         pool: ReadPool::new(log.clone()),
         stopped: OnceLock::new(),
         epochs,
+        sync: Mutex::default(),
         damaged,
         limits: options.limits,
         partitions: settings.partitions,
+        file_bytes_max: options.file_bytes_max,
         log,
         _directory: directory,
     });
     let (commands, receiver) = mpsc::channel();
     let cache = HeadCache::new(options.cached_streams);
-    let writer = Writer::new(conn, indexes, cache, Arc::clone(&shared), receiver, (last_stream_id, newest));
+    let mut writer = Writer::new(conn, indexes, cache, Arc::clone(&shared), receiver, (last_stream_id, newest));
+    writer.serve_at_open(sync);
     let writer = std::thread::Builder::new()
         .name("pacioli-writer".to_owned())
         .spawn(move || writer.run())
@@ -219,25 +262,30 @@ async fn read_shared<T: Send + 'static>(
     let shared = Arc::clone(shared);
     let reading = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        // The view first, then any transaction: see `index::IndexView`.
-        let view = shared.views.view();
-        let conn = shared.pool.take()?;
-        let reader = Reader {
-            conn: &conn,
-            view,
-            names: shared.names,
-            types: &shared.types,
-            limits: shared.limits,
-            partitions: shared.partitions,
-        };
-        let answer = read(&reader);
-        drop(reader);
-        if conn.is_autocommit() {
-            shared.pool.give(conn);
-        }
-        answer
+        read_here(&shared, read)
     });
     reading.await.unwrap_or_else(|error| Err(Error::Store(format!("a read broke off: {error}"))))
+}
+
+/// Runs a read on this thread, which may block.
+pub(crate) fn read_here<T>(shared: &Shared, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+    // The view first, then any transaction: see `index::IndexView`.
+    let view = shared.views.view();
+    let conn = shared.pool.take()?;
+    let reader = Reader {
+        conn: &conn,
+        view,
+        names: shared.names,
+        types: &shared.types,
+        limits: shared.limits,
+        partitions: shared.partitions,
+    };
+    let answer = read(&reader);
+    drop(reader);
+    if conn.is_autocommit() {
+        shared.pool.give(conn);
+    }
+    answer
 }
 
 #[async_trait]

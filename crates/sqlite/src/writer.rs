@@ -1,10 +1,12 @@
 //! The writer: one thread that owns the only connection that writes, from the queue to the acknowledgement.
 //!
-//! The life of a batch: take what waits, fetch the facts, let `decide` decide, write rows and a slice of index work in
-//! one transaction, COMMIT (synced), add to the index tails, publish to followers, answer each append by itself.
+//! The life of a batch: take what waits, fetch the facts, let `decide` decide, run the `sync` projections, write rows and a
+//! slice of index work, all in one transaction, COMMIT (synced), add to the index tails, publish to followers, answer each
+//! append by itself.
 
 mod chores;
 mod leases;
+mod projections;
 
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
@@ -29,6 +31,11 @@ use crate::row;
 use crate::store::Shared;
 use crate::streams::{HeadCache, NameHash, StreamHead};
 use chores::IndexWork;
+use projections::SyncProjections;
+
+pub(crate) use projections::{
+    NotServing, ProjectionCommand, SYNC_PROJECTIONS_MAX, SyncBuild, SyncStands, no_room, relations,
+};
 
 /// How long the writer sleeps with nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,7 +52,12 @@ pub(crate) enum Command {
     AcquireLease { name: String, owner: String, time_to_live: Duration, answer: oneshot::Sender<Result<LeaseOutcome>> },
     /// Give a lease back.
     ReleaseLease { lease: Lease, answer: oneshot::Sender<Result<bool>> },
+    /// Change which `sync` projections serve.
+    Projections(ProjectionCommand),
 }
+
+/// What an append is told.
+type Answer = std::result::Result<AppendOutcome, AppendError>;
 
 /// The thread's state.
 pub(crate) struct Writer {
@@ -57,6 +69,7 @@ pub(crate) struct Writer {
     pub(crate) last_stream_id: i64,
     pub(crate) last_recorded_at: Timestamp,
     work: IndexWork,
+    projections: SyncProjections,
     changed_bytes: usize,
     wal_bytes: usize,
     buffer: Vec<u8>,
@@ -113,6 +126,7 @@ impl Writer {
             last_stream_id,
             last_recorded_at,
             work: IndexWork { is_pending: true, ..IndexWork::default() },
+            projections: SyncProjections::default(),
             changed_bytes: 0,
             wal_bytes: 0,
             buffer: Vec::new(),
@@ -178,18 +192,14 @@ impl Writer {
             Ok(outcomes) => {
                 // A caller that went away meanwhile does not hear its answer; its retry will.
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    let _ = answer.send(Ok(outcome));
+                    let _ = answer.send(outcome);
                 }
             }
             Err(failure) => self.answer_failure(failure, answers),
         }
     }
 
-    fn answer_failure(
-        &mut self,
-        failure: Failure,
-        answers: Vec<oneshot::Sender<std::result::Result<AppendOutcome, AppendError>>>,
-    ) {
+    fn answer_failure(&mut self, failure: Failure, answers: Vec<oneshot::Sender<Answer>>) {
         let error = match failure {
             Failure::NotStored(Error::Invalid(invalid)) => invalid.into(),
             Failure::NotStored(error) => {
@@ -229,19 +239,28 @@ impl Writer {
         heads: Checkpoint,
         facts: Facts,
         mut touched: Touched,
-    ) -> std::result::Result<Vec<AppendOutcome>, Failure> {
+    ) -> std::result::Result<Vec<Answer>, Failure> {
         let shared = Arc::clone(&self.shared);
 
-        // 1. Decide.
+        // 1. Decide, and begin the transaction.
         let recorded_at = shared.clock.now().max(self.last_recorded_at);
-        let mut batch = Batch::new(facts, heads, recorded_at);
-        let outcomes: Vec<AppendOutcome> = appends.into_iter().map(|append| batch.decide(append)).collect();
+        let (batch, answers) = if self.projections.is_empty() {
+            let mut batch = Batch::new(facts, heads, recorded_at);
+            let answers: Vec<Answer> = appends.into_iter().map(|append| Ok(batch.decide(append))).collect();
+            if !batch.events().is_empty() {
+                self.begin_with_index_work()?;
+            }
+            (batch, answers)
+        } else {
+            let decided = self.decide_with_projections(&appends, &heads, facts, touched, recorded_at)?;
+            touched = decided.touched;
+            (decided.batch, decided.answers)
+        };
         if batch.events().is_empty() {
-            return Ok(outcomes);
+            return Ok(answers);
         }
 
-        // 2. Write it, with a slice of index work, in one transaction.
-        self.begin_with_index_work()?;
+        // 2. Write the rows.
         let written = match self.write_rows(&batch, &mut touched) {
             Ok(written) => written,
             Err(error) => return Err(self.roll_back(error)),
@@ -266,7 +285,7 @@ impl Writer {
         self.changed_bytes += written.bytes;
         self.wal_bytes += written.bytes + COMMIT_OVERHEAD_BYTES;
         self.plan_chores(entries, written.bytes, batch.heads());
-        Ok(outcomes)
+        Ok(answers)
     }
 
     fn write_rows(&mut self, batch: &Batch, touched: &mut Touched) -> Result<Written> {
@@ -346,7 +365,9 @@ impl Writer {
         let failure = match self.end_transaction(error) {
             Failure::NotStored(error) if is_definite => {
                 let stored = read::heads(&self.conn, heads.partitions()).map_err(Failure::Unknown)?;
-                if stored.iter().zip(heads.iter()).all(|(stored, head)| stored.0 == head.position) {
+                let stored = Checkpoint::new(stored.iter().map(|(position, _)| *position), heads.epoch());
+                self.look_at_projections(&stored);
+                if stored == *heads {
                     return Ok(());
                 }
                 Failure::NotStored(error)

@@ -1,2 +1,2 @@
 -- Moves what it can from the write-ahead log into the database. No binds. Result: busy, pages in the log, pages moved.
-PRAGMA wal_checkpoint(PASSIVE)
+PRAGMA main.wal_checkpoint(PASSIVE)

@@ -1,2 +1,2 @@
 -- As checkpoint_wal, but waits for readers, so that the write-ahead log begins anew. No binds. Result: the same.
-PRAGMA wal_checkpoint(RESTART)
+PRAGMA main.wal_checkpoint(RESTART)

@@ -91,6 +91,7 @@ impl Writer {
             self.work.blocks = (self.work.blocks + due).min(due.max(BLOCKS_SAVED_MAX));
         }
         self.checkpoint_if_due(bytes);
+        self.checkpoint_projections(false);
     }
 
     fn checkpoint_if_due(&mut self, bytes: usize) {
@@ -117,6 +118,7 @@ impl Writer {
             }
         } else if self.changed_bytes > 0 {
             self.checkpoint_or_warn();
+            self.checkpoint_projections(true);
         }
     }
 

@@ -23,6 +23,7 @@ impl Writer {
                 let outcome = stopped.map_or_else(|| self.release_lease(&lease, now), Err);
                 let _ = answer.send(outcome);
             }
+            Command::Projections(command) => self.execute_on_projections(command),
         }
     }
 

@@ -1,0 +1,2 @@
+-- Empties the relation `batch`. No binds.
+DELETE FROM temp.batch

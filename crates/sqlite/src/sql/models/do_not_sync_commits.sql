@@ -1,0 +1,2 @@
+-- Leaves the commits that follow to the next checkpoint to sync. No binds.
+PRAGMA synchronous = NORMAL

@@ -1,0 +1,2 @@
+-- Lists the builds that have a file. No binds. Result: name, number.
+SELECT name, number FROM builds

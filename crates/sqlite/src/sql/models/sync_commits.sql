@@ -1,0 +1,2 @@
+-- Syncs the commits that follow. No binds.
+PRAGMA synchronous = FULL

@@ -1,0 +1,2 @@
+-- Begins what the projections do for one append. No binds.
+SAVEPOINT one_append

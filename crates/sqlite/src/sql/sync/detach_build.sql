@@ -1,0 +1,2 @@
+-- Detaches the file of a build. Binds: ?1 schema.
+DETACH ?1

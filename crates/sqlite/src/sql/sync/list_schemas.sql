@@ -1,0 +1,2 @@
+-- Lists the schemas of a connection. No binds. Result: name.
+SELECT name FROM pragma_database_list

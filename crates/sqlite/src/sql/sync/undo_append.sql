@@ -1,0 +1,2 @@
+-- Undoes what the projections did for one append. No binds.
+ROLLBACK TO one_append

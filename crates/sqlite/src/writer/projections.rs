@@ -1,0 +1,294 @@
+//! `sync` projections: they run in the transaction of every batch, in files that are attached to the writer's connection.
+//!
+//! ```text
+//!   decide ──► run the projections on what is accepted, an append at a time ──► write the log's rows ──► COMMIT
+//!                 │ a statement fails                                             the log's file first, then theirs
+//!                 ▼
+//!              roll back; decide and run again, a savepoint an append: that one is refused, the others go on
+//! ```
+//!
+//! **Invariants.** A build that serves stands at the head after every batch, or it is known to be behind and takes no append
+//! that it wants until it is at the head again. Its file is never ahead of the log: COMMIT syncs the log before it writes to
+//! the file. Its rows and its progress move together, and only from where they stood.
+
+mod attach;
+mod catch_up;
+mod rounds;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use pacioli_core::append::Refusal;
+use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::store::StoreError;
+use pacioli_core::{RecordedEvent, Timestamp};
+use pacioli_projection::Projection;
+use pacioli_projection::engine::{BuildNumber, Failed};
+use pacioli_projection::file::Name;
+
+use crate::error::Error;
+use crate::models::handlers::{Applier, ApplyError, Handlers};
+use attach::Attached;
+
+pub(crate) use attach::relations;
+pub(crate) use catch_up::{NotServing, ProjectionCommand};
+
+/// How many `sync` projections a store has at most: SQLite attaches ten files to a connection.
+pub(crate) const SYNC_PROJECTIONS_MAX: usize = 8;
+
+/// What is said where there is no room for another one.
+pub(crate) fn no_room() -> String {
+    format!(
+        "a store on SQLite has at most {SYNC_PROJECTIONS_MAX} sync projections, since each is another file in every append's \
+         transaction: drop one, or make this one async"
+    )
+}
+
+/// A build of a `sync` projection that is to serve.
+#[derive(Clone, Debug)]
+pub(crate) struct SyncBuild {
+    /// Its projection.
+    pub(crate) projection: Arc<Projection>,
+    /// Which build of it.
+    pub(crate) number: BuildNumber,
+    /// Its file.
+    pub(crate) file: PathBuf,
+    /// What it does.
+    pub(crate) handlers: Arc<Handlers>,
+}
+
+impl SyncBuild {
+    /// The build of this projection in this file.
+    pub(crate) fn new(projection: Arc<Projection>, number: BuildNumber, file: PathBuf) -> SyncBuild {
+        let handlers = Arc::new(Handlers::new(&projection));
+        SyncBuild { projection, number, file, handlers }
+    }
+
+    fn name(&self) -> &Name {
+        &self.projection.name
+    }
+}
+
+/// How a `sync` projection that serves is, for those who ask.
+#[derive(Clone, Debug)]
+pub(crate) struct SyncStands {
+    /// Its name.
+    pub(crate) name: Name,
+    /// The build that serves.
+    pub(crate) number: BuildNumber,
+    /// Its file.
+    pub(crate) file: PathBuf,
+    /// Where and why it is behind the log, where it is.
+    pub(crate) behind: Option<Failed>,
+}
+
+/// The `sync` projections that serve.
+#[derive(Debug, Default)]
+pub(super) struct SyncProjections {
+    served: Vec<Served>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Served {
+    build: SyncBuild,
+    /// `None` where its file could not be attached.
+    attached: Option<Attached>,
+    standing: Standing,
+}
+
+/// Whether a build can be relied on.
+#[derive(Debug)]
+enum Standing {
+    /// Everything up to the head is in its tables.
+    AtHead,
+    /// It is behind. Appends that it wants are not taken until it is not.
+    Behind(Behind),
+}
+
+#[derive(Debug)]
+struct Behind {
+    why: StoreError,
+    /// The event it stopped at, where that is known, and else the first that it has not.
+    place: Place,
+    since: Timestamp,
+    /// When to try again to bring it to the head.
+    again_at: Timestamp,
+}
+
+/// Why the projections did not take the events of an append, or not move on.
+#[derive(Debug)]
+enum RunError {
+    /// A statement failed.
+    Refused(Refusal),
+    /// The build with this index does not stand where it was left.
+    Moved(usize),
+    /// The storage failed.
+    Storage(Error),
+}
+
+impl From<rusqlite::Error> for RunError {
+    fn from(error: rusqlite::Error) -> RunError {
+        RunError::Storage(error.into())
+    }
+}
+
+impl Served {
+    fn wants(&self, event: &RecordedEvent) -> bool {
+        self.build.handlers.filter().matches(event) && self.build.handlers.wants(event)
+    }
+}
+
+impl SyncProjections {
+    pub(super) fn is_empty(&self) -> bool {
+        self.served.is_empty()
+    }
+
+    fn position(&self, name: &Name) -> Option<usize> {
+        self.served.iter().position(|served| served.build.name() == name)
+    }
+
+    /// Why an append with these events cannot be taken now: a projection that wants them is behind the log.
+    fn unavailable(&self, events: &[Arc<RecordedEvent>]) -> Option<StoreError> {
+        self.served.iter().find_map(|served| match &served.standing {
+            Standing::Behind(behind) if events.iter().any(|event| served.wants(event)) => Some(StoreError {
+                reason: format!(
+                    "the sync projection `{}` is behind the log and takes no events until it is not: {}",
+                    served.build.name(),
+                    behind.why.reason
+                ),
+                is_full: behind.why.is_full,
+            }),
+            _ => None,
+        })
+    }
+
+    /// Those that are at the head, to be run in the transaction that `conn` has begun.
+    fn running<'c>(&'c self, conn: &'c Connection) -> Running<'c> {
+        let mut running = Running { conn, projections: Vec::with_capacity(self.served.len()) };
+        for (index, served) in self.served.iter().enumerate() {
+            if let (Some(attached), Standing::AtHead) = (&served.attached, &served.standing) {
+                running.projections.push(RunningProjection {
+                    index,
+                    served,
+                    attached,
+                    applier: Applier::new(&served.build.handlers, conn),
+                    wanted: Vec::new(),
+                    applied: Vec::new(),
+                });
+            }
+        }
+        running
+    }
+}
+
+/// The projections in one transaction.
+struct Running<'c> {
+    conn: &'c Connection,
+    projections: Vec<RunningProjection<'c>>,
+}
+
+struct RunningProjection<'c> {
+    index: usize,
+    served: &'c Served,
+    attached: &'c Attached,
+    applier: Applier<'c>,
+    /// The events of the append that it wants.
+    wanted: Vec<Arc<RecordedEvent>>,
+    /// How many events of each partition it took.
+    applied: Vec<u64>,
+}
+
+impl Running<'_> {
+    /// Runs them on the events of one append. After an error what they did for it is still there.
+    fn append(&mut self, events: &[Arc<RecordedEvent>]) -> std::result::Result<(), RunError> {
+        for projection in &mut self.projections {
+            projection.wanted.clear();
+            projection.wanted.extend(events.iter().filter(|event| projection.served.wants(event)).cloned());
+            projection.take(self.conn)?;
+        }
+        self.count();
+        Ok(())
+    }
+
+    /// The same, and after an error nothing of it is there, unless SQLite has rolled back the whole transaction.
+    fn append_alone(&mut self, events: &[Arc<RecordedEvent>]) -> std::result::Result<(), RunError> {
+        if !self.projections.iter().any(|projection| events.iter().any(|event| projection.served.wants(event))) {
+            return Ok(());
+        }
+        self.conn.prepare_cached(sql!("sync/begin_append"))?.execute([])?;
+        let ran = self.append(events);
+        if matches!(ran, Err(RunError::Refused(_))) && !self.conn.is_autocommit() {
+            self.conn.prepare_cached(sql!("sync/undo_append"))?.execute([])?;
+        }
+        if !self.conn.is_autocommit() {
+            self.conn.prepare_cached(sql!("sync/keep_append"))?.execute([])?;
+        }
+        ran
+    }
+
+    fn count(&mut self) {
+        for projection in &mut self.projections {
+            for event in projection.wanted.drain(..) {
+                let partition = event.partition.index();
+                if projection.applied.len() <= partition {
+                    projection.applied.resize(partition + 1, 0);
+                }
+                projection.applied[partition] += 1;
+            }
+        }
+    }
+
+    /// Moves all of them on, with everything they took and everything they did not want.
+    fn move_progress(&self, before: &Checkpoint, after: &Checkpoint) -> std::result::Result<(), RunError> {
+        for projection in &self.projections {
+            for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from.position < to.position) {
+                let events = projection.applied.get(to.partition.index()).copied().unwrap_or(0);
+                let mut statement = self.conn.prepare_cached(&projection.attached.move_progress)?;
+                let moved = statement.execute(params![
+                    to.partition.0,
+                    from.position.0 as i64,
+                    to.position.0 as i64,
+                    events as i64
+                ])?;
+                if moved != 1 {
+                    return Err(RunError::Moved(projection.index));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RunningProjection<'_> {
+    fn take(&mut self, conn: &Connection) -> std::result::Result<(), RunError> {
+        apply(conn, self.attached, &mut self.applier, &self.wanted).map_err(|error| match error {
+            ApplyError::Statement { error, .. } => RunError::Refused(Refusal::ByProjection {
+                projection: self.served.build.name().to_string(),
+                reason: error,
+            }),
+            ApplyError::Sqlite(error) => RunError::Storage(error.into()),
+        })
+    }
+}
+
+/// Applies events to an attached build: for each the statements of its type, then those that see all of them.
+fn apply(
+    conn: &Connection,
+    attached: &Attached,
+    applier: &mut Applier<'_>,
+    events: &[Arc<RecordedEvent>],
+) -> std::result::Result<(), ApplyError> {
+    for event in events {
+        applier.event(event)?;
+    }
+    if let (Some(batch), [first, others @ ..]) = (&attached.batch, events) {
+        batch.fill(conn, events)?;
+        applier.batch(others.is_empty().then(|| first.place()))?;
+    }
+    Ok(())
+}
