@@ -24,9 +24,8 @@ impl Steer {
     /// Sends the command and prints how the projection is then.
     async fn run(&self, command: &str, body: Value) -> Result<(), Failure> {
         let below = format!("/{command}");
-        let told = ReadModelsDoor::with(&self.store, false, async |door| {
-            door.command(path(&self.name, &below), &body).await
-        });
+        let told =
+            ReadModelsDoor::with(&self.store, false, async |door| door.command(path(&self.name, &below), &body).await);
         told::print(&told.await?, self.output.form())
     }
 }

@@ -96,7 +96,8 @@ impl Verify {
         out.flush()?;
         if line.different > 0 {
             let message = format!("`{}` differs from a fresh fold of the log in {} rows", self.name, line.different);
-            let hint = format!("`pacioli projection rebuild {}` fills it anew; find out who wrote to its tables.", self.name);
+            let hint =
+                format!("`pacioli projection rebuild {}` fills it anew; find out who wrote to its tables.", self.name);
             return Err(Failure::new(Code::Failed, message).hint(hint));
         }
         Ok(())
