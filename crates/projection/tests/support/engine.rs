@@ -142,7 +142,12 @@ fn fold(rows: &mut BTreeMap<String, Row>, event: &RecordedEvent) {
 }
 
 impl MemoryEngine {
-    pub(crate) fn new(database: Arc<Database>, store: MemoryStore, clock: Arc<dyn Clock>, epochs: Arc<Rewinds>) -> MemoryEngine {
+    pub(crate) fn new(
+        database: Arc<Database>,
+        store: MemoryStore,
+        clock: Arc<dyn Clock>,
+        epochs: Arc<Rewinds>,
+    ) -> MemoryEngine {
         MemoryEngine {
             database,
             store,
@@ -277,7 +282,9 @@ impl Engine for MemoryEngine {
 
     async fn check(&self, projection: &Projection) -> Result<Vec<Finding>, EngineError> {
         self.check_up()?;
-        let Some(line) = projection.text.lines().position(|line| line.contains("no_such")) else { return Ok(Vec::new()) };
+        let Some(line) = projection.text.lines().position(|line| line.contains("no_such")) else {
+            return Ok(Vec::new());
+        };
         Ok(vec![Finding {
             severity: pacioli_projection::file::Severity::Error,
             file: projection.file.clone(),
@@ -332,7 +339,8 @@ impl Engine for MemoryEngine {
         let (takes, loses_answer) = {
             let mut faults = self.faults();
             faults.batches.push(advance.events_max);
-            let Faults { store_error_one_in, lost_answer_one_in, moved_one_in, advance_takes, random, .. } = &mut *faults;
+            let Faults { store_error_one_in, lost_answer_one_in, moved_one_in, advance_takes, random, .. } =
+                &mut *faults;
             let mut comes_true = |one_in: u64| random.as_mut().is_some_and(|random| random.one_in(one_in));
             if comes_true(*store_error_one_in) {
                 return Err(AdvanceError::Store(StoreError::new("the connection was lost")));
@@ -545,7 +553,8 @@ impl Engine for MemoryEngine {
     async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {
         let tables = self.database.tables();
         let words: BTreeSet<_> = sql.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-        let named = words.iter().filter_map(|word| tables.owner(word)).map(|stored| stored.build.projection.name.clone());
+        let named =
+            words.iter().filter_map(|word| tables.owner(word)).map(|stored| stored.build.projection.name.clone());
         Ok(named.collect())
     }
 
@@ -586,9 +595,9 @@ impl Engine for MemoryEngine {
 
 fn answer(rows: &BTreeMap<String, Row>) -> Answer {
     let column = |name: &str, kind| Column { name: name.to_owned(), kind };
-    let rows = rows.iter().map(|(stream, row)| {
-        vec![Value::Text(stream.clone()), Value::Int(row.events), Value::Int(row.last as i64)]
-    });
+    let rows = rows
+        .iter()
+        .map(|(stream, row)| vec![Value::Text(stream.clone()), Value::Int(row.events), Value::Int(row.last as i64)]);
     Answer {
         columns: vec![column("stream", Kind::Text), column("events", Kind::Int), column("last", Kind::Int)],
         rows: rows.collect(),
