@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::engine::Row;
+use crate::support::tables::Row;
 use crate::support::{World, file, named};
 
 #[tokio::test(start_paused = true)]

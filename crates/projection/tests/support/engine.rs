@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use pacioli_core::memory::MemoryStore;
 use pacioli_core::place::{Checkpoint, Partition, Place, Position};
-use pacioli_core::{
-    Clock, Delivery, Epoch, EventStore, PayloadChoice, ReadLog, RecordedEvent, StoreError, Subscribe, Timestamp,
-};
+use pacioli_core::{Clock, Delivery, Epoch, EventStore, PayloadChoice, ReadLog, RecordedEvent, StoreError, Subscribe};
 use pacioli_projection::answer::{Answer, Column, Kind, Value};
 use pacioli_projection::engine::{
     Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, Engine, EngineError, Lookup, Materialized, Moment,
@@ -22,6 +20,7 @@ use pacioli_projection::file::{Finding, Makes, Mode, Name, On, Projection};
 
 use super::Rewinds;
 use super::random::Random;
+use super::tables::{Database, Row, Stored};
 
 /// A handle on the tables, with faults of its own.
 pub(crate) struct MemoryEngine {
@@ -57,72 +56,6 @@ pub(crate) struct Faults {
     pub(crate) refuses_swap: Option<String>,
     /// Events at most of each advance, as they were asked for.
     pub(crate) batches: Vec<usize>,
-}
-
-/// The tables and the catalogue.
-#[derive(Default)]
-pub(crate) struct Database {
-    tables: Mutex<Tables>,
-}
-
-#[derive(Default)]
-pub(crate) struct Tables {
-    pub(crate) builds: Vec<Stored>,
-    last_number: BTreeMap<Name, u32>,
-    /// Events that fail, by projection.
-    pub(crate) poison: BTreeMap<String, BTreeSet<Place>>,
-    /// Batches of more events than this fail, though no event does.
-    pub(crate) fails_together_over: Option<usize>,
-    pub(crate) copies: Vec<(Name, BuildNumber, Checkpoint)>,
-    pub(crate) refreshed: Vec<(String, Timestamp)>,
-    pub(crate) workers_max: u16,
-    pub(crate) no_sync: bool,
-    pub(crate) begun: u32,
-}
-
-/// One build with its rows.
-#[derive(Clone)]
-pub(crate) struct Stored {
-    pub(crate) build: Build,
-    pub(crate) rows: BTreeMap<String, Row>,
-    /// Every event that was applied, each time it was.
-    pub(crate) applied: Vec<Place>,
-}
-
-/// One stream's row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) events: i64,
-    pub(crate) last: u64,
-}
-
-impl Database {
-    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap()
-    }
-}
-
-impl Tables {
-    pub(crate) fn find(&mut self, name: &Name, number: BuildNumber) -> Option<&mut Stored> {
-        self.builds.iter_mut().find(|stored| stored.build.projection.name == *name && stored.build.number == number)
-    }
-
-    pub(crate) fn serving(&self, name: &str) -> Option<&Stored> {
-        let serves =
-            |stored: &&Stored| stored.build.projection.name.as_str() == name && stored.build.role == Role::Serving;
-        self.builds.iter().find(serves)
-    }
-
-    pub(crate) fn role(&self, name: &str, role: Role) -> Option<&Stored> {
-        let has = |stored: &&Stored| stored.build.projection.name.as_str() == name && stored.build.role == role;
-        self.builds.iter().find(has)
-    }
-
-    fn owner(&self, table: &str) -> Option<&Stored> {
-        self.builds.iter().find(|stored| {
-            stored.build.role == Role::Serving && stored.build.projection.relations().any(|owned| owned == table)
-        })
-    }
 }
 
 /// The worker of an event.

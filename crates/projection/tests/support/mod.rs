@@ -3,6 +3,7 @@
 pub(crate) mod engine;
 pub(crate) mod leases;
 pub(crate) mod random;
+pub(crate) mod tables;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -23,8 +24,9 @@ use pacioli_projection::service::{Ask, AskError, Status};
 use pacioli_projection::{ReadModels, ReadModelsOptions};
 use uuid::Uuid;
 
-use engine::{Database, MemoryEngine};
+use engine::MemoryEngine;
 use leases::ServerStore;
+use tables::Database;
 
 /// Tokio's time, which tests let pass as they like.
 pub(crate) struct TestClock {
