@@ -1,4 +1,6 @@
 //! Read models: what a build is, and that each event takes effect exactly once in it.
 
 mod begin;
+mod errors;
+mod past;
 mod world;
