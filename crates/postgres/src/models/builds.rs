@@ -284,6 +284,7 @@ where
 
 /// Lets a build that fills serve.
 pub(super) async fn swap(home: &Home, name: &Name, number: BuildNumber) -> std::result::Result<(), EngineError> {
+    super::materialized::refresh_all(home, name, number).await?;
     let worker = home.worker().await.map_err(engine_error)?;
     with_patience(&worker, || swap_in_transaction(home, &worker, name, number)).await?;
     super::scratch::sweep_soon(home, &worker).await;

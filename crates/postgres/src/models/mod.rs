@@ -19,6 +19,7 @@ mod copies;
 mod fold;
 mod home;
 mod infer;
+mod materialized;
 mod past;
 mod query;
 mod scratch;
@@ -172,13 +173,11 @@ impl Engine for PostgresModels {
     }
 
     async fn materialized(&self, name: &Name, build: BuildNumber) -> Result<Vec<Materialized>, EngineError> {
-        let _ = (name, build);
-        Ok(Vec::new())
+        materialized::list(&self.home, name, build).await
     }
 
     async fn refresh(&self, name: &Name, build: BuildNumber, view: &str) -> Result<(), EngineError> {
-        let _ = (name, build, view);
-        Err(EngineError::Refused("no".to_owned()))
+        materialized::refresh(&self.home, name, build, view).await
     }
 
     async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {

@@ -2,5 +2,6 @@
 
 mod begin;
 mod errors;
+mod materialized;
 mod past;
 mod world;
