@@ -133,12 +133,15 @@ impl Fold<'_> {
         let until = self.until.map(Moment);
         let params: [&(dyn postgres_types::ToSql + Sync); 7] =
             [&stand.part, &stand.position, &up_to, &EVENTS_MAX, &stand.worker, &self.workers, &until];
-        let row = self.session.query_one(&apply, &params).await.map_err(|error| match error.as_db_error() {
-            Some(db) if db.constraint() == Some(super::compile::REFUSED) => EngineError::Refused(format!(
-                "the fold stopped: {}; a projection that fails on an event has no state behind it",
-                db.message()
-            )),
-            _ => engine_error(error.into()),
+        let row = self.session.query_one(&apply, &params).await.map_err(|error| {
+            let error = Error::from(error);
+            match error.of_handler() {
+                Some(of_handler) => EngineError::Refused(format!(
+                    "the fold stopped: {}; a projection that fails on an event has no state behind it",
+                    of_handler.reason
+                )),
+                None => engine_error(error),
+            }
         })?;
         Ok(row.get(0))
     }

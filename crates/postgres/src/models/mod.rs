@@ -23,6 +23,7 @@ mod materialized;
 mod past;
 mod query;
 mod scratch;
+mod sync;
 mod values;
 mod verify;
 

@@ -74,7 +74,7 @@ impl Home {
         let log = async {
             let (id, schema) = keep_scratch(self, &scratch.session).await.map_err(engine_error)?;
             lay_log(self, &scratch.session, &schema, &cut, until).await.map_err(engine_error)?;
-            Ok((id, schema))
+            Ok::<_, EngineError>((id, schema))
         };
         let (id, schema) = in_transaction(&scratch.session, log).await?;
         scratch.ids.push(id);
@@ -107,7 +107,7 @@ async fn fold_one(
         if until.is_none() {
             copies::load_nearest(&mut fold, cut).await.map_err(engine_error)?;
         }
-        Ok((id, fold))
+        Ok::<_, EngineError>((id, fold))
     };
     let (id, mut fold) = in_transaction(session, laid).await?;
     fold.go_on(&at(cut, workers), |_| {}).await?;

@@ -49,7 +49,7 @@ pub(super) async fn verify(
         let workers = original.workers * of;
         let fold = Fold { home, session: &session, original: &original, schema, workers, until: None, stands };
         fold.lay().await?;
-        Ok((id, fold))
+        Ok::<_, EngineError>((id, fold))
     };
     let (id, mut fold) = in_transaction(&session, laid).await?;
     let found = compare_folded(&mut fold, of > 1, &sampled, progress).await;
@@ -91,7 +91,7 @@ async fn compare_folded(
                     .map_err(engine_error)?;
             }
         }
-        Ok(verified)
+        Ok::<_, EngineError>(verified)
     };
     let verified = in_transaction(session, compare).await?;
     progress(1.0);

@@ -4,4 +4,5 @@ mod begin;
 mod errors;
 mod materialized;
 mod past;
+mod sync;
 mod world;
