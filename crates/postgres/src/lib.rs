@@ -28,6 +28,7 @@ mod leases;
 pub mod location;
 pub mod maintenance;
 pub mod migrate;
+pub mod models;
 mod read;
 pub mod roles;
 mod row;

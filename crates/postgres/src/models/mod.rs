@@ -1,0 +1,3 @@
+//! Read models on PostgreSQL.
+pub(crate) mod functions;
+pub(crate) mod query;

@@ -1,0 +1,5 @@
+//! Queries.
+mod check;
+mod plain;
+#[cfg(test)]
+mod check_tests;
