@@ -1,3 +1,4 @@
 //! Read models on PostgreSQL.
-pub(crate) mod functions;
-pub(crate) mod query;
+
+pub mod functions;
+pub mod query;

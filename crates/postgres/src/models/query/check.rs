@@ -19,6 +19,8 @@ use sqlparser::parser::Parser;
 use super::plain::{Plain, Token, plain};
 use crate::models::functions;
 
+/// How deep the parser goes into what is nested; a bracket takes it some steps.
+const NESTING_MAX: usize = 200;
 /// Where the list is told to people.
 const LIST: &str = "the functions that may are in docs/reference/sql-queries.md";
 /// Words of the grammar that stand before `(`, and types that take a length. None of them is the name of a function that
@@ -70,7 +72,10 @@ pub(super) struct Checked {
 pub(super) fn check(sql: &str, schema: Option<&str>) -> Result<Checked, String> {
     let plain = plain(sql)?;
     check_words(&plain.tokens)?;
-    let mut parsed = Parser::parse_sql(&PostgreSqlDialect {}, &plain.text)
+    let dialect = PostgreSqlDialect {};
+    let parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).try_with_sql(&plain.text);
+    let mut parsed = parser
+        .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| format!("the query cannot be read: {}", explain(&error.to_string())))?;
     let (Some(statement), true) = (parsed.pop(), parsed.is_empty()) else {
         return Err("a query is one statement".to_owned());

@@ -79,21 +79,31 @@ fn questions_of_analysts_pass() {
 }
 #[test]
 fn deep() {
-    for n in [1000usize, 4000, 9000] {
-        eprintln!("plus {n}");
-        let t = std::time::Instant::now();
-        let _ = check(&format!("SELECT 1{}", " + 1".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        eprintln!("{:?} or", t.elapsed());
-        let _ = check(&format!("SELECT a{}", " or a".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        eprintln!("{:?} union", t.elapsed());
-        let _ = check(&format!("SELECT 1{}", " union select 1".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        let _ = check(&format!("SELECT a{}", "::int".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        let _ = check(&format!("SELECT {} a", "- ".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        let _ = check(&format!("SELECT {} a", "not ".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        let _ = check(&format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        let _ = check(&format!("SELECT * from {}a{}", "(".repeat(n), ")".repeat(n)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        let _ = check(&format!("SELECT * from a {}", "join a on 1=1 ".repeat(n/4)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        let _ = check(&format!("SELECT * from a where {}", "case when true then ".repeat(n/4)), None).map(|_| ()).map_err(|e| eprintln!("{e}"));
-        eprintln!("{:?}", t.elapsed());
+    for n in [5usize, 10, 15, 20, 25, 30, 40, 60, 150] {
+        let time = |what: &str, sql: String| {
+            let t = std::time::Instant::now();
+            let r = check(&sql, None).err();
+            eprintln!("{n} {what} {:?} {:?}", t.elapsed(), r.map(|r| r.chars().take(60).collect::<String>()));
+        };
+        time("paren", format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n)));
+        time("paren bad", format!("SELECT {}1 1 {}", "(".repeat(n), ")".repeat(n)));
+        time("from", format!("SELECT * FROM {}a{}", "(".repeat(n), ")".repeat(n)));
+        time("from select", format!("SELECT * FROM {}a{}", "(SELECT * FROM ".repeat(n), ") AS x".repeat(n)));
+        time("select", format!("SELECT {}1{}", "(SELECT ".repeat(n), ")".repeat(n)));
+        time("case", format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(n), " END".repeat(n)));
+        time("fn", format!("SELECT {}1{}", "abs(".repeat(n), ")".repeat(n)));
+        time("fn unclosed", format!("SELECT {}1 1{}", "abs(".repeat(n), ")".repeat(n)));
+        time("exists", format!("SELECT {}1{}", "exists(select ".repeat(n), ")".repeat(n)));
+        time("in", format!("SELECT 1 {}1{}", "in (1, 1 ".repeat(n), ")".repeat(n)));
+        time("array", format!("SELECT {}1{}", "array[".repeat(n), "]".repeat(n)));
+        time("idx", format!("SELECT a{}1{}", "[a".repeat(n), "]".repeat(n)));
+        time("cte", format!("{}SELECT 1{}", "WITH a AS (".repeat(n), ") SELECT 1".repeat(n)));
+        time("join", format!("SELECT * FROM {}a{}", "(a join ".repeat(n), " on true)".repeat(n)));
+        time("interval", format!("SELECT {}'1'", "interval ".repeat(n)));
+        time("date", format!("SELECT {}'1'", "date ".repeat(n)));
+        time("tuple", format!("SELECT {}1, 2{}", "(1, ".repeat(n), ")".repeat(n)));
+        time("lateral", format!("SELECT * FROM {}1{}", "lateral abs(".repeat(n), ")".repeat(n)));
+        time("between", format!("SELECT {}1", "1 between 1 and ".repeat(n)));
+        time("window", format!("SELECT {}1{}", "sum(1) over (order by ".repeat(n), ")".repeat(n)));
     }
 }

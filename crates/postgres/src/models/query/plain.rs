@@ -10,7 +10,7 @@ use std::borrow::Cow;
 /// Bytes of a query's text at most.
 const TEXT_MAX: usize = 256 << 10;
 /// Tokens of it at most: the parser's tree grows as deep as a chain of operators is long.
-const TOKENS_MAX: usize = 20_000;
+const TOKENS_MAX: usize = 10_000;
 /// Signs that make up operators. `?` is one: there are no parameters.
 const OPERATOR: &[u8] = b"~!@#^&|?+-*/%<>=";
 
