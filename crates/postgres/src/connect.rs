@@ -36,6 +36,8 @@ pub(crate) enum Purpose {
     Read,
     /// It makes tables, takes leases, looks around.
     Maintain,
+    /// It folds events into tables and makes those.
+    Project,
     /// It runs queries that people wrote: without rights to write, with bounds, and with names that lead where they may.
     Query,
 }
@@ -67,6 +69,10 @@ impl Purpose {
                  -c idle_in_transaction_session_timeout=60s"
             }
             Purpose::Maintain => "-c lock_timeout=5s -c default_transaction_read_only=off",
+            Purpose::Project => {
+                "-c jit=off -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s \
+                 -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
+            }
         };
         format!("{common} {own}")
     }

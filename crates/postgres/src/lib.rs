@@ -39,4 +39,5 @@ mod tls;
 mod writer;
 
 pub use location::Location;
+pub use models::PostgresModels;
 pub use store::{PostgresOptions, PostgresStore};

@@ -15,111 +15,98 @@ mod decode;
 mod lookup;
 mod numeric;
 mod plain;
+mod reader;
 mod run;
 mod sessions;
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use deadpool::managed;
 use pacioli_core::StoreError;
 use pacioli_projection::answer::Answer;
-use pacioli_projection::engine::{Lookup, QueryError, QueryLimits};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use pacioli_projection::engine::{EngineError, Lookup, Query, QueryError, QueryLimits};
+use pacioli_projection::file::Name;
 
-use self::lookup::{Catalogue, Point};
-use self::run::{Bounds, Question, serve};
-use self::sessions::Sessions;
-use crate::connect::Connector;
+pub use self::reader::{CONNECTIONS, SqlReader};
+use super::home::Home;
+use super::past::Scratch;
+use crate::error::Error;
 use crate::location::Location;
 
-/// Connections that queries share, where nobody says otherwise.
-pub const CONNECTIONS: usize = 8;
-
-/// Answers questions about one store.
-pub struct Queries {
-    pool: managed::Pool<Sessions>,
-    /// Queries that people wrote get all connections but a few, so that point reads do not wait behind analyses.
-    analyses: Arc<Semaphore>,
-    catalogue: Arc<Catalogue>,
-    /// The schema that people query.
-    reads: String,
+/// Answers questions over what serves, and over what was.
+pub(super) struct Queries {
+    home: Arc<Home>,
+    reader: SqlReader,
 }
 
 impl Queries {
-    /// Answers by at most `connections` connections, which log in as the location's reader where it has one. Makes them when
-    /// they are needed.
+    /// Queries run as `reader`, or as the reader of the location where the read models are, or as its own login.
     ///
     /// # Errors
-    /// The certificate authorities cannot be read.
-    pub fn new(location: &Location, connections: usize) -> Result<Queries, StoreError> {
-        if location.reader().is_none() {
-            tracing::warn!(
-                "queries in SQL run as the store's own login: nothing but the list of functions keeps them from what it may. \
-                 Make a login that is a member of {schema}_reader alone and give it with --reader; `pacioli doctor` tells how",
-                schema = location.schema()
-            );
+    /// There are two readers, or one that cannot be.
+    pub(super) fn new(home: Arc<Home>, reader: Option<Location>) -> Result<Queries, StoreError> {
+        let location = home.location().clone();
+        let location = match reader {
+            Some(reader) => location.with_reader(reader)?,
+            None => location,
+        };
+        Ok(Queries { home, reader: SqlReader::new(&location, CONNECTIONS)? })
+    }
+
+    pub(super) async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {
+        let relations = self.reader.named_by(sql)?;
+        let find = async {
+            let worker = self.home.worker().await?;
+            let find = worker.prepare_cached(&self.home.fill(sql!("models/find_projections"))).await?;
+            Ok::<_, Error>(worker.query(&find, &[&relations]).await?)
+        };
+        let rows = find.await.map_err(|error| QueryError::Store(error.into_store_error()))?;
+        let name = |row: &tokio_postgres::Row| {
+            Name::new(row.get::<_, String>(0)).map_err(|problem| QueryError::Store(StoreError::new(problem)))
+        };
+        rows.iter().map(name).collect()
+    }
+
+    pub(super) async fn query(&self, query: Query) -> Result<Answer, QueryError> {
+        let began = Instant::now();
+        let Some(moment) = &query.as_of else { return self.reader.query(&query.sql, &[], query.limits).await };
+        let names = self.named_by(&query.sql).await?;
+        let scratch = tokio::time::timeout(query.limits.time_max, self.home.fold_scratch(&names, moment)).await;
+        let scratch = scratch.map_err(|_| QueryError::Late(query.limits.time_max))?.map_err(refused)?;
+        let scratch = Discarded { home: Arc::clone(&self.home), schemas: scratch.schemas.clone(), scratch: Some(scratch) };
+        let limits = QueryLimits { time_max: query.limits.time_max.saturating_sub(began.elapsed()), ..query.limits };
+        let answer = self.reader.query(&query.sql, &scratch.schemas, limits).await;
+        match answer {
+            Err(QueryError::Late(_)) => Err(QueryError::Late(query.limits.time_max)),
+            answer => answer,
         }
-        let connector = Connector::new(location.reader().unwrap_or(location).clone())?;
-        let connections = connections.max(1);
-        let pool = managed::Pool::builder(Sessions::new(connector)).max_size(connections).build();
-        Ok(Queries {
-            pool: pool.map_err(|error| StoreError::new(error.to_string()))?,
-            analyses: Arc::new(Semaphore::new((connections - connections / 4).max(1))),
-            catalogue: Arc::default(),
-            reads: format!("{}_read", location.schema()),
-        })
     }
 
-    /// The relations that a query names: tables of projections, views, `events`; also names that WITH gives.
-    ///
-    /// # Errors
-    /// [`QueryError::Refused`]
-    pub fn named_by(&self, sql: &str) -> Result<Vec<String>, QueryError> {
-        Ok(check::check(sql, Some(&self.reads)).map_err(QueryError::Refused)?.relations)
+    pub(super) async fn lookup(&self, lookup: Lookup, limits: QueryLimits) -> Result<Answer, QueryError> {
+        self.reader.lookup(lookup, limits).await
     }
+}
 
-    /// Answers a query. Its names lead to `schemas` one after the other; without any, to what serves now.
-    ///
-    /// # Errors
-    /// As [`QueryError`] says.
-    pub async fn query(&self, sql: &str, schemas: &[String], limits: QueryLimits) -> Result<Answer, QueryError> {
-        let bounds = Bounds::new(limits);
-        // With other schemas than that of now, a name with a schema would leave them.
-        let (schema, schemas) = match schemas {
-            [] => (Some(self.reads.as_str()), vec![self.reads.clone()]),
-            schemas => (None, schemas.to_vec()),
-        };
-        let checked = check::check(sql, schema).map_err(QueryError::Refused)?;
-        let permit = tokio::time::timeout_at(bounds.deadline(), Arc::clone(&self.analyses).acquire_owned()).await;
-        let permit = permit.map_err(|_| bounds.late())?.map_err(|_| bounds.late())?;
-        self.ask(Question::Statement(checked, schemas), bounds, Some(permit)).await
+fn refused(error: EngineError) -> QueryError {
+    match error {
+        EngineError::Refused(reason) => QueryError::Refused(reason),
+        EngineError::File(findings) => QueryError::Refused(pacioli_projection::file::listed(&findings)),
+        EngineError::Store(error) => QueryError::Store(error),
     }
+}
 
-    /// Answers a point read of what serves now.
-    ///
-    /// # Errors
-    /// As [`QueryError`] says; [`QueryError::Invalid`] where there is no such table or column, or the value is none of its
-    /// type.
-    pub async fn lookup(&self, lookup: Lookup, limits: QueryLimits) -> Result<Answer, QueryError> {
-        let point = Point { lookup, catalogue: Arc::clone(&self.catalogue) };
-        self.ask(Question::Point(point), Bounds::new(limits), None).await
-    }
+/// Tables of the past, which go when nobody reads them any more, also when nobody waits for the answer.
+struct Discarded {
+    home: Arc<Home>,
+    schemas: Vec<String>,
+    scratch: Option<Scratch>,
+}
 
-    async fn ask(
-        &self,
-        question: Question,
-        bounds: Bounds,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Result<Answer, QueryError> {
-        let seat = match tokio::time::timeout_at(bounds.deadline(), self.pool.get()).await {
-            Err(_) => return Err(bounds.late()),
-            Ok(Err(managed::PoolError::Backend(error))) => return Err(QueryError::Store(error.into_store_error())),
-            Ok(Err(error)) => return Err(QueryError::Store(StoreError::new(error.to_string()))),
-            Ok(Ok(seat)) => seat,
-        };
-        let (reply, answer) = oneshot::channel();
-        tokio::spawn(serve(seat, question, bounds, reply, permit));
-        let gone = |_| QueryError::Store(StoreError::new("the query was given up; ask again"));
-        answer.await.map_err(gone)?
+impl Drop for Discarded {
+    fn drop(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            let home = Arc::clone(&self.home);
+            tokio::spawn(async move { scratch.discard(&home).await });
+        }
     }
 }

@@ -15,7 +15,24 @@
 use std::fmt;
 use std::time::Duration;
 
-use pacioli_core::{Category, EventType};
+use pacioli_core::{Category, EventType, Filter};
+
+mod definitions;
+mod findings;
+mod fold;
+mod handlers;
+mod header;
+mod lex;
+mod parse;
+mod sentence;
+mod statement;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use findings::{Finding, Severity, listed};
+pub use statement::{Beside, NamedValue, Piece, Source, Statement, Step};
 
 /// A projection's name: up to 40 lower-case letters, digits and `_`, beginning with a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,127 +138,14 @@ pub enum On {
     Batch,
 }
 
-/// One statement of a handler: SQL with named values in it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Statement {
-    /// The statement, cut at its named values.
-    pub pieces: Vec<Piece>,
-    /// Its first line in the file, from 1.
-    pub line: u32,
-}
-
-/// A part of a statement.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Piece {
-    /// SQL as it stands, comments left out.
-    Sql(String),
-    /// A named value.
-    Value(NamedValue),
-}
-
-/// One use of a named value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedValue {
-    /// What it is.
-    pub source: Source,
-    /// Where it stands, from 1.
-    pub line: u32,
-    /// The column of its colon, from 1.
-    pub column: u32,
-    /// What stands beside it, which says where its type comes from.
-    pub beside: Beside,
-}
-
-/// What stands beside a named value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
-    /// One of `+ - * / % ||` (but the last is no arithmetic) stands before or behind it.
-    pub arithmetic: bool,
-    /// It is an argument of a function, other than `CAST`, `coalesce`, `nullif`, `greatest` and `least`.
-    pub argument: bool,
-    /// It is cast on the spot: `CAST(:x AS T)` or `:x::T`.
-    pub cast: bool,
-}
-
-/// What a named value is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// `:stream`
-    Stream,
-    /// `:category`
-    Category,
-    /// `:key`
-    Key,
-    /// `:type`
-    Type,
-    /// `:version`
-    Version,
-    /// `:partition`
-    Partition,
-    /// `:position`
-    Position,
-    /// `:schema_version`
-    SchemaVersion,
-    /// `:id`
-    Id,
-    /// `:recorded_at`
-    RecordedAt,
-    /// `:occurred_at`, which is `recorded_at` where the event says nothing
-    OccurredAt,
-    /// `:actor`, of the metadata
-    Actor,
-    /// `:data`
-    Data,
-    /// `:metadata`
-    Metadata,
-    /// `:data.a.b[0]`: what lies there in the data, NULL where nothing does
-    Path(Vec<Step>),
-}
-
-/// One step of a path into an event's data.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// A member of an object.
-    Member(String),
-    /// An element of an array, from 0.
-    Element(u32),
-}
-
-/// Something about a file that its author should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Whether it keeps the file from running.
-    pub severity: Severity,
-    /// The file.
-    pub file: String,
-    /// The line, from 1.
-    pub line: u32,
-    /// What is wrong and what to do.
-    pub problem: String,
-}
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// The file cannot run.
-    Error,
-    /// It can, and may not do what was meant.
-    Warning,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        write!(f, "{}:{}: {severity}: {}", self.file, self.line, self.problem)
+impl Handler {
+    /// The types it is for; none where it is for every event or for batches.
+    pub fn types(&self) -> &[EventType] {
+        match &self.on {
+            On::Types(types) => types,
+            On::Every | On::Batch => &[],
+        }
     }
-}
-
-/// Findings, a line each.
-pub fn listed(findings: &[Finding]) -> String {
-    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Name {
@@ -276,14 +180,38 @@ impl Projection {
     /// # Errors
     /// All that is wrong with it, each with its line.
     pub fn parse(file: &str, text: &str) -> Result<Projection, Vec<Finding>> {
-        let _ = (file, text);
-        unimplemented!()
+        parse::parse(file, text)
     }
 
     /// The events it wants: those of its categories and types, or those that its handlers name; without either, all but
     /// those of the system's own streams, whose names begin with `$`.
-    pub fn filter(&self) -> pacioli_core::Filter {
-        unimplemented!()
+    pub fn filter(&self) -> Filter {
+        let each = self.handlers.iter().all(|handler| matches!(handler.on, On::Types(_)));
+        let mut types = self.types.clone();
+        if types.is_empty() && each {
+            for one in self.handlers.iter().flat_map(Handler::types) {
+                if !types.contains(one) {
+                    types.push(one.clone());
+                }
+            }
+        }
+        Filter { categories: self.categories.clone(), types, ..Filter::default() }
+    }
+
+    /// Whether it passes over the system's own streams, whose names begin with `$`: where the [filter](Projection::filter)
+    /// lets in everything else.
+    pub fn excludes_system(&self) -> bool {
+        self.filter().is_empty()
+    }
+
+    /// Whether it wants an event of this type in a stream of this category.
+    pub fn wants(&self, event_type: &EventType, category: &str) -> bool {
+        let filter = self.filter();
+        if filter.is_empty() {
+            return !category.starts_with('$');
+        }
+        (filter.categories.is_empty() || filter.categories.iter().any(|one| one.as_str() == category))
+            && (filter.types.is_empty() || filter.types.contains(event_type))
     }
 
     /// The tables, virtual tables and views it owns, by name, in the order of the file.
@@ -292,32 +220,6 @@ impl Projection {
             Makes::Table(name) | Makes::VirtualTable(name) | Makes::View(name) => Some(name.as_str()),
             Makes::MaterializedView { name, .. } => Some(name.as_str()),
             Makes::Index { .. } => None,
-        })
-    }
-}
-
-impl Statement {
-    /// The statement with each named value written by `name`, which gets its number from 0.
-    pub fn render(&self, mut name: impl FnMut(&NamedValue, usize) -> String) -> String {
-        let mut number = 0;
-        let mut sql = String::new();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Sql(text) => sql.push_str(text),
-                Piece::Value(value) => {
-                    sql.push_str(&name(value, number));
-                    number += 1;
-                }
-            }
-        }
-        sql
-    }
-
-    /// Its named values, in order.
-    pub fn values(&self) -> impl Iterator<Item = &NamedValue> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Value(value) => Some(value),
-            Piece::Sql(_) => None,
         })
     }
 }

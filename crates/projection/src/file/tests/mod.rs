@@ -1,0 +1,3 @@
+//! The format of projections.
+
+mod accepted;
