@@ -7,6 +7,7 @@ mod doctor;
 mod failover;
 mod faults;
 mod indexes;
+mod queries;
 mod roles;
 mod support;
 mod user_transactions;

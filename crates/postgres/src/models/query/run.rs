@@ -104,29 +104,39 @@ pub(super) async fn serve(
             () = tokio::time::sleep_until(bounds.deadline() + GRACE) => (cut(work, stop, bounds).await, true),
         }
     };
-    let mut is_clean = !is_cut;
+    // What the connection is afterwards: known now, or once it is tidied up.
+    let mut is_clean = if is_cut { Some(false) } else { None };
+    let mut goes_on = false;
     let answer = match answer {
         Ok(answer) => Ok(answer),
         Err(failure) => {
-            is_clean &= !failure.ends_connection && !failure.goes_on;
-            let mut error = failure.error;
-            if is_clean && failure.lacks_relation {
-                is_clean = tidied(&seat, &question).await;
-                error = with_relations(&seat, error).await;
+            goes_on = failure.goes_on;
+            if failure.ends_connection || goes_on {
+                is_clean = Some(false);
             }
-            if failure.goes_on {
-                let _ = reply.send(Err(error));
-                let stop = async { if let Some(connector) = &connector { let _ = connector.cancel(host, &token).await; } };
-                let _ = tokio::time::timeout(CANCEL_PATIENCE, stop).await;
-                drop(Object::take(seat));
-                drop(permit);
-                return;
+            let mut error = failure.error;
+            if is_clean.is_none() && failure.lacks_relation {
+                is_clean = Some(tidied(&seat, &question).await);
+                error = with_relations(&seat, error).await;
             }
             Err(error)
         }
     };
     let _ = reply.send(answer);
-    if is_clean && tidied(&seat, &question).await {
+    if goes_on {
+        // Its connection goes in any case, but what it does there would go on until it has something to say.
+        let stop = async {
+            if let Some(connector) = &connector {
+                let _ = connector.cancel(host, &token).await;
+            }
+        };
+        let _ = tokio::time::timeout(CANCEL_PATIENCE, stop).await;
+    }
+    let is_clean = match is_clean {
+        Some(known) => known,
+        None => tidied(&seat, &question).await,
+    };
+    if is_clean {
         drop(seat);
     } else {
         drop(Object::take(seat));
