@@ -66,7 +66,7 @@ pub(super) struct Failure {
     goes_on: bool,
     /// A relation is missing: it helps to say which there are.
     lacks_relation: bool,
-    /// What was prepared fits no more.
+    /// The catalogue is another one than what was prepared was made for.
     pub(super) is_outdated: bool,
 }
 
@@ -246,7 +246,9 @@ pub(super) fn told(error: tokio_postgres::Error, seat: &Seat, bounds: Bounds) ->
         return Failure { ends_connection, ..QueryError::Store(error.into_store_error()).into() };
     };
     let lacks_relation = code == SqlState::UNDEFINED_TABLE;
-    let is_outdated = code == SqlState::FEATURE_NOT_SUPPORTED && said.contains("cached plan");
+    let is_outdated = lacks_relation
+        || code == SqlState::UNDEFINED_COLUMN
+        || code == SqlState::FEATURE_NOT_SUPPORTED && said.contains("cached plan");
     let ends_connection = Error::from(error).ends_connection() && code != SqlState::READ_ONLY_SQL_TRANSACTION;
     let error = match &code.code()[..2] {
         _ if code == SqlState::QUERY_CANCELED && bounds.began.elapsed() >= bounds.limits.time_max.mul_f32(0.9) => bounds.late(),
