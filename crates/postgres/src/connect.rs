@@ -280,7 +280,8 @@ impl Connector {
     /// The server cannot be reached.
     pub(crate) async fn cancel(&self, host: usize, token: &CancelToken) -> Result<()> {
         let config = &self.location.hosts()[host];
-        let socket = Metered::dial(config, Meter::new()).await.map_err(|error| Error::Unreachable(error.to_string()))?;
+        let socket =
+            Metered::dial(config, Meter::new()).await.map_err(|error| Error::Unreachable(error.to_string()))?;
         if config.get_ssl_mode() == SslMode::Disable {
             token.cancel_query_raw(socket, NoTls).await?;
         } else {

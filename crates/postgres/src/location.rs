@@ -324,7 +324,10 @@ mod tests {
         let store: Location = "postgres://app@h/shop?schema=s".parse().unwrap();
         let second: Location = "postgres://analyst:hidden@replica/shop".parse().unwrap();
         let both = store.clone().with_reader(second.clone()).unwrap();
-        assert_eq!(both.reader().map(|reader| (reader.schema(), user(reader))), Some(("s", Some("analyst".to_owned()))));
+        assert_eq!(
+            both.reader().map(|reader| (reader.schema(), user(reader))),
+            Some(("s", Some("analyst".to_owned())))
+        );
         let refusals = [
             both.with_reader(second.clone()),
             store.clone().with_reader("postgres://analyst:hidden@h/shop?partitions=2".parse().unwrap()),

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 static ALLOWED: LazyLock<HashMap<&'static str, u16>> = LazyLock::new(|| {
     let lines = include_str!("functions.txt").lines().map(str::trim);
     let named = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    named.map(|line| line.split_once(' ').map_or((line, 0), |(name, since)| (name, since.parse().unwrap_or(0)))).collect()
+    named
+        .map(|line| line.split_once(' ').map_or((line, 0), |(name, since)| (name, since.parse().unwrap_or(0))))
+        .collect()
 });
 
 /// Whether a query may call it. The name as PostgreSQL has it: in lower case, unless it was quoted.

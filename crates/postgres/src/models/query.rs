@@ -50,7 +50,9 @@ impl Queries {
             Some(reader) => location.with_reader(reader)?,
             None => location,
         };
-        Ok(Queries { home, reader: SqlReader::new(&location, CONNECTIONS)? })
+        let store = home.is_beside_the_log().then(|| Arc::clone(home.store().shared()));
+        let reader = SqlReader::beside(&location, CONNECTIONS, store)?;
+        Ok(Queries { home, reader })
     }
 
     pub(super) async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {
@@ -73,7 +75,8 @@ impl Queries {
         let names = self.named_by(&query.sql).await?;
         let scratch = tokio::time::timeout(query.limits.time_max, self.home.fold_scratch(&names, moment)).await;
         let scratch = scratch.map_err(|_| QueryError::Late(query.limits.time_max))?.map_err(refused)?;
-        let scratch = Discarded { home: Arc::clone(&self.home), schemas: scratch.schemas.clone(), scratch: Some(scratch) };
+        let scratch =
+            Discarded { home: Arc::clone(&self.home), schemas: scratch.schemas.clone(), scratch: Some(scratch) };
         let limits = QueryLimits { time_max: query.limits.time_max.saturating_sub(began.elapsed()), ..query.limits };
         let answer = self.reader.query(&query.sql, &scratch.schemas, limits).await;
         match answer {

@@ -77,7 +77,8 @@ async fn a_session_that_hears_nothing_is_given_up() {
                 break row.get(0);
             }
         };
-        let signal = |signal: &str| Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill").success();
+        let signal =
+            |signal: &str| Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill").success();
         assert!(signal("-STOP"));
         pid
     };
@@ -160,7 +161,11 @@ async fn point_reads_do_not_wait_behind_analyses() {
 async fn who_waits_for_a_lock_or_a_server_is_told_in_time() {
     let cluster = Cluster::start(ClusterOptions::default()).expect("a cluster");
     let world = World::in_cluster(&cluster, "waits", Mode::Reader).await;
-    world.admin.batch_execute("BEGIN; LOCK TABLE pacioli_balances_1.balances IN ACCESS EXCLUSIVE MODE").await.expect("locked");
+    world
+        .admin
+        .batch_execute("BEGIN; LOCK TABLE pacioli_balances_1.balances IN ACCESS EXCLUSIVE MODE")
+        .await
+        .expect("locked");
     let began = Instant::now();
     let time_max = Duration::from_millis(300);
     let answer = world.reader.query("SELECT * FROM balances", &[], within(time_max)).await;

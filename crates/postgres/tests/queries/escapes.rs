@@ -384,7 +384,9 @@ async fn nothing_gets_through(mode: Mode) {
     let mut through = Vec::new();
     for sql in ESCAPES {
         match world.ask(sql).await {
-            Err(QueryError::Refused(reason)) => assert!(!reason.is_empty() && !reason.contains(CANARY), "{sql}: {reason}"),
+            Err(QueryError::Refused(reason)) => {
+                assert!(!reason.is_empty() && !reason.contains(CANARY), "{sql}: {reason}")
+            }
             other => through.push(format!("{sql}\n    {other:?}")),
         }
     }
@@ -397,7 +399,9 @@ async fn nothing_gets_through(mode: Mode) {
     }
     assert!(began.elapsed() < Duration::from_secs(30), "something slept");
 
-    let asleep = value("SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep(%' AND state = 'active' AND pid <> pg_backend_pid()");
+    let asleep = value(
+        "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep(%' AND state = 'active' AND pid <> pg_backend_pid()",
+    );
     assert_eq!(asleep, "0");
     assert_eq!(before, value(FINGERPRINT), "something changed");
     // Transactions that wrote something would be there too.

@@ -40,10 +40,16 @@ async fn rows_are_found_by_values_of_any_type() {
         ] {
             assert_eq!(world.look_up("balances", equals).await.expect("an answer").rows, answer.rows, "{equals:?}");
         }
-        assert_eq!(world.look_up("balances", &[("account", "account-16"), ("cents", "1")]).await.expect("an answer").rows, Vec::<Vec<Value>>::new());
+        assert_eq!(
+            world.look_up("balances", &[("account", "account-16"), ("cents", "1")]).await.expect("an answer").rows,
+            Vec::<Vec<Value>>::new()
+        );
         let odd = world.look_up("Größe", &[("a\"b", "two")]).await.expect("an answer");
         assert_eq!(odd.rows, vec![vec![Value::Int(2), text("two"), Value::Null]]);
-        assert_eq!(world.look_up("events", &[("stream", "account-1"), ("version", "4")]).await.expect("an answer").rows.len(), 1);
+        assert_eq!(
+            world.look_up("events", &[("stream", "account-1"), ("version", "4")]).await.expect("an answer").rows.len(),
+            1
+        );
     }
 }
 
@@ -72,7 +78,9 @@ async fn what_is_not_there_is_said_with_what_is() {
     };
     let said = says(lookup("balance", &[])).await;
     assert_eq!(said, "there is no table `balance`; there are `Größe`, `balances`, `events`");
-    for table in ["pg_authid", "pacioli_read.balances", "balances\"; DELETE FROM balances; --", "", "BALANCES", "secret"] {
+    for table in
+        ["pg_authid", "pacioli_read.balances", "balances\"; DELETE FROM balances; --", "", "BALANCES", "secret"]
+    {
         assert!(says(lookup(table, &[])).await.contains("there is no table"), "{table}");
     }
     for column in ["cent", "cents\" = 1; --", "1 = 1 OR account", "", "ctid", "xmin"] {
@@ -109,7 +117,13 @@ async fn another_build_is_read_as_soon_as_it_serves() {
         assert_eq!(ask().await.expect("an answer").rows[0][1], Value::Decimal("100".to_owned()));
     }
     // One column more, and one less.
-    world.admin.batch_execute("CREATE OR REPLACE VIEW pacioli_read.balances AS SELECT *, 1 AS more FROM pacioli_balances_1.second").await.expect("swapped");
+    world
+        .admin
+        .batch_execute(
+            "CREATE OR REPLACE VIEW pacioli_read.balances AS SELECT *, 1 AS more FROM pacioli_balances_1.second",
+        )
+        .await
+        .expect("swapped");
     let began = Instant::now();
     while ask().await.expect("an answer").columns.len() != 7 {
         assert!(began.elapsed() < Duration::from_secs(3), "the new column does not come");

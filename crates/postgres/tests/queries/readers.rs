@@ -13,7 +13,12 @@ async fn a_password_is_used_and_never_told() {
     let cluster = Cluster::start(ClusterOptions { tcp: true, ..ClusterOptions::default() }).expect("a cluster");
     let world = World::in_cluster(&cluster, "passwords", Mode::Superuser).await;
     cluster.sql("postgres", "CREATE ROLE analyst LOGIN PASSWORD 'p&ss:w?rd' IN ROLE pacioli_reader").expect("a login");
-    cluster.write_file("pg_hba.conf", "local all postgres trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n").expect("written");
+    cluster
+        .write_file(
+            "pg_hba.conf",
+            "local all postgres trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n",
+        )
+        .expect("written");
     cluster.reload().expect("read");
     let url = cluster.tcp_url(world.location.database()).expect("a port");
     let ask = async |reader: &str| {
@@ -47,7 +52,8 @@ async fn queries_and_their_cancels_go_by_tls() {
     cluster.write_file("pg_hba.conf", "local all all trust\nhostssl all all 127.0.0.1/32 trust\n").expect("written");
     cluster.reload().expect("read");
     let url = cluster.tcp_url(world.location.database()).expect("a port");
-    let safe: Location = format!("{url}?sslmode=verify-full&sslrootcert={}", root.path().display()).parse().expect("a location");
+    let safe: Location =
+        format!("{url}?sslmode=verify-full&sslrootcert={}", root.path().display()).parse().expect("a location");
     let reader = SqlReader::new(&safe, 2).expect("a reader");
     assert!(reader.query("SELECT count(*) FROM balances", &[], limits()).await.is_ok());
     let forever = reader.query("SELECT count(*) FROM generate_series(1, 1000000000000)", &[], limits());

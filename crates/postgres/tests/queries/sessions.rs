@@ -69,7 +69,11 @@ async fn nothing_stays_in_a_session_of_a_superuser() {
 async fn a_superuser_steps_down_before_a_query() {
     let world = World::new("step_down", Mode::Superuser).await;
     // The view is there and the reader may not read it: nobody but the role decides.
-    world.admin.batch_execute("CREATE VIEW pacioli_read.hidden AS SELECT canary FROM public.secret").await.expect("a view");
+    world
+        .admin
+        .batch_execute("CREATE VIEW pacioli_read.hidden AS SELECT canary FROM public.secret")
+        .await
+        .expect("a view");
     let problem = world.ask("SELECT * FROM hidden").await.expect_err("no right");
     assert!(matches!(&problem, QueryError::Refused(said) if said.contains("permission denied")), "{problem:?}");
 }

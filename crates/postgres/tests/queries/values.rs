@@ -21,7 +21,11 @@ fn cases() -> Vec<(&'static str, Kind, Value)> {
         ("'Infinity'::float8", Kind::Float, Value::Float(f64::INFINITY)),
         ("12.50", Kind::Decimal, decimal("12.50")),
         ("0.000000000000000000000000000001", Kind::Decimal, decimal("0.000000000000000000000000000001")),
-        ("-123456789012345678901234567890.123456789", Kind::Decimal, decimal("-123456789012345678901234567890.123456789")),
+        (
+            "-123456789012345678901234567890.123456789",
+            Kind::Decimal,
+            decimal("-123456789012345678901234567890.123456789"),
+        ),
         ("'NaN'::numeric", Kind::Decimal, decimal("NaN")),
         ("10000::numeric", Kind::Decimal, decimal("10000")),
         ("'it''s'", Kind::Text, text("it's")),
@@ -67,7 +71,10 @@ async fn values_come_as_they_are_stored() {
     // All at once: those that need the server's help do not disturb the others, nor their order.
     let all = cases();
     let columns: Vec<&str> = all.iter().map(|(sql, ..)| *sql).collect();
-    let answer = world.ask(&format!("SELECT {} FROM generate_series(1, 3) -- at the end", columns.join(", "))).await.expect("an answer");
+    let answer = world
+        .ask(&format!("SELECT {} FROM generate_series(1, 3) -- at the end", columns.join(", ")))
+        .await
+        .expect("an answer");
     let values: Vec<Value> = all.into_iter().map(|(.., value)| value).collect();
     assert_eq!(answer.rows, vec![values.clone(), values.clone(), values]);
 }
@@ -120,14 +127,22 @@ async fn the_log_is_a_relation() {
     let sums = world
         .rows("SELECT stream, sum((data ->> 'amount')::bigint), count(*) FROM events WHERE type = 'MoneyDeposited' GROUP BY stream ORDER BY stream")
         .await;
-    let row = |stream: u8| {
-        vec![Value::Text(format!("account-{stream}")), Value::Decimal("1500".to_owned()), Value::Int(5)]
-    };
+    let row =
+        |stream: u8| vec![Value::Text(format!("account-{stream}")), Value::Decimal("1500".to_owned()), Value::Int(5)];
     assert_eq!(sums, vec![row(1), row(2), row(3)]);
-    assert_eq!(world.reader.named_by("SELECT * FROM events e JOIN pacioli_read.balances b ON true, (SELECT * FROM \"Größe\") x").expect("names"), ["Größe", "balances", "events"]);
+    assert_eq!(
+        world
+            .reader
+            .named_by("SELECT * FROM events e JOIN pacioli_read.balances b ON true, (SELECT * FROM \"Größe\") x")
+            .expect("names"),
+        ["Größe", "balances", "events"]
+    );
     let problem = world.ask("SELECT * FROM balance").await.expect_err("no such table");
     let QueryError::Invalid(problem) = problem else { panic!("{problem:?}") };
-    assert!(problem.contains("\"balance\" does not exist") && problem.contains("there are `Größe`, `balances`, `events`"), "{problem}");
+    assert!(
+        problem.contains("\"balance\" does not exist") && problem.contains("there are `Größe`, `balances`, `events`"),
+        "{problem}"
+    );
     let problem = world.ask("SELECT nonsense FROM balances").await.expect_err("no such column");
     assert!(matches!(&problem, QueryError::Invalid(said) if said.contains("nonsense")), "{problem:?}");
     let problem = world.ask("SELECT 1 / 0").await.expect_err("no such number");

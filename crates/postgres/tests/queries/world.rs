@@ -87,7 +87,11 @@ impl World {
         for stream in 1..=3_u128 {
             let event = |number: u128| {
                 let data = format!("{{\"amount\":{}}}", number * 100);
-                NewEvent::json(EventId(Uuid::from_u128(stream * 1_000 + number)), EventType::new("MoneyDeposited").expect("a name"), data.into_bytes())
+                NewEvent::json(
+                    EventId(Uuid::from_u128(stream * 1_000 + number)),
+                    EventType::new("MoneyDeposited").expect("a name"),
+                    data.into_bytes(),
+                )
             };
             let name = StreamName::new(format!("account-{stream}")).expect("a name");
             let appended = log.append(Append::to(name, ExpectedVersion::Any, (1..=5).map(event).collect())).await;
@@ -101,7 +105,10 @@ impl World {
             Mode::Reader => {
                 // Roles are the cluster's.
                 let login = format!("analyst_{}", LOGINS.fetch_add(1, Ordering::Relaxed));
-                admin.batch_execute(&format!("CREATE ROLE {login} LOGIN IN ROLE pacioli_reader")).await.expect("a login");
+                admin
+                    .batch_execute(&format!("CREATE ROLE {login} LOGIN IN ROLE pacioli_reader"))
+                    .await
+                    .expect("a login");
                 let separator = if url.contains('?') { '&' } else { '?' };
                 location(&format!("{url}{separator}reader={login}"))
             }

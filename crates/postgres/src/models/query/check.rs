@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    DescribeAlias, Expr, Function, FunctionArguments, Ident, ObjectName, Query, Select, SelectFlavor, SetExpr, Statement,
-    TableAlias, TableFactor, Value, Visit, Visitor,
+    DescribeAlias, Expr, Function, FunctionArguments, Ident, ObjectName, Query, Select, SelectFlavor, SetExpr,
+    Statement, TableAlias, TableFactor, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -26,14 +26,91 @@ const LIST: &str = "the functions that may are in docs/reference/sql-queries.md"
 /// Words of the grammar that stand before `(`, and types that take a length. None of them is the name of a function that
 /// does anything but compute.
 const BEFORE_BRACKET: &[&str] = &[
-    "all", "and", "any", "array", "as", "between", "bit", "both", "bpchar", "by", "case", "cast", "char", "character",
-    "coalesce", "cube", "current_time", "current_timestamp", "dec", "decimal", "distinct", "else", "escape", "except",
-    "exists", "filter", "first", "float", "for", "from", "greatest", "group", "grouping", "groups", "having", "ilike",
-    "in", "intersect", "interval", "join", "lateral", "leading", "least", "like", "limit", "localtime",
-    "localtimestamp", "materialized", "next", "not", "nullif", "numeric", "offset", "on", "or", "over", "partition",
-    "placing", "range", "rollup", "row", "rows", "select", "sets", "similar", "some", "symmetric", "then", "time",
-    "timestamp", "timestamptz", "timetz", "to", "trailing", "trim", "union", "using", "values", "varbit", "varchar",
-    "variadic", "varying", "when", "where", "zone",
+    "all",
+    "and",
+    "any",
+    "array",
+    "as",
+    "between",
+    "bit",
+    "both",
+    "bpchar",
+    "by",
+    "case",
+    "cast",
+    "char",
+    "character",
+    "coalesce",
+    "cube",
+    "current_time",
+    "current_timestamp",
+    "dec",
+    "decimal",
+    "distinct",
+    "else",
+    "escape",
+    "except",
+    "exists",
+    "filter",
+    "first",
+    "float",
+    "for",
+    "from",
+    "greatest",
+    "group",
+    "grouping",
+    "groups",
+    "having",
+    "ilike",
+    "in",
+    "intersect",
+    "interval",
+    "join",
+    "lateral",
+    "leading",
+    "least",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "materialized",
+    "next",
+    "not",
+    "nullif",
+    "numeric",
+    "offset",
+    "on",
+    "or",
+    "over",
+    "partition",
+    "placing",
+    "range",
+    "rollup",
+    "row",
+    "rows",
+    "select",
+    "sets",
+    "similar",
+    "some",
+    "symmetric",
+    "then",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "to",
+    "trailing",
+    "trim",
+    "union",
+    "using",
+    "values",
+    "varbit",
+    "varchar",
+    "variadic",
+    "varying",
+    "when",
+    "where",
+    "zone",
 ];
 /// Functions that are grammar and not in the catalogue.
 const GRAMMAR: &[&str] = &["coalesce", "greatest", "grouping", "least", "nullif", "row"];
@@ -44,14 +121,77 @@ const WHO: &[&str] =
     &["current_catalog", "current_role", "current_schema", "current_user", "session_user", "system_user", "user"];
 /// What may be cast to: types of data. Not `xml`, whose reader is a world of its own, nor those that look into the catalogue.
 const TYPES: &[&str] = &[
-    "bigint", "bit", "bit varying", "bool", "boolean", "box", "bpchar", "bytea", "char", "char varying", "character",
-    "character varying", "cidr", "circle", "date", "datemultirange", "daterange", "dec", "decimal", "double",
-    "double precision", "float", "float4", "float8", "inet", "int", "int2", "int4", "int4multirange", "int4range",
-    "int8", "int8multirange", "int8range", "integer", "interval", "json", "jsonb", "jsonpath", "line", "lseg",
-    "macaddr", "macaddr8", "money", "name", "numeric", "nummultirange", "numrange", "path", "point", "polygon", "real",
-    "regconfig", "smallint", "text", "time", "time with time zone", "time without time zone", "timestamp",
-    "timestamp with time zone", "timestamp without time zone", "timestamptz", "timetz", "tsmultirange", "tsquery",
-    "tsrange", "tstzmultirange", "tstzrange", "tsvector", "uuid", "varbit", "varchar",
+    "bigint",
+    "bit",
+    "bit varying",
+    "bool",
+    "boolean",
+    "box",
+    "bpchar",
+    "bytea",
+    "char",
+    "char varying",
+    "character",
+    "character varying",
+    "cidr",
+    "circle",
+    "date",
+    "datemultirange",
+    "daterange",
+    "dec",
+    "decimal",
+    "double",
+    "double precision",
+    "float",
+    "float4",
+    "float8",
+    "inet",
+    "int",
+    "int2",
+    "int4",
+    "int4multirange",
+    "int4range",
+    "int8",
+    "int8multirange",
+    "int8range",
+    "integer",
+    "interval",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "name",
+    "numeric",
+    "nummultirange",
+    "numrange",
+    "path",
+    "point",
+    "polygon",
+    "real",
+    "regconfig",
+    "smallint",
+    "text",
+    "time",
+    "time with time zone",
+    "time without time zone",
+    "timestamp",
+    "timestamp with time zone",
+    "timestamp without time zone",
+    "timestamptz",
+    "timetz",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "uuid",
+    "varbit",
+    "varchar",
 ];
 
 /// A query that may run.
@@ -116,7 +256,9 @@ fn asked(statement: Statement) -> Result<(Box<Query>, bool), String> {
             Statement::Query(query) => Ok((query, true)),
             _ => Err("only a query can be explained".to_owned()),
         },
-        Statement::Explain { .. } => Err("EXPLAIN has no options here but VERBOSE: ANALYZE would run the query".to_owned()),
+        Statement::Explain { .. } => {
+            Err("EXPLAIN has no options here but VERBOSE: ANALYZE would run the query".to_owned())
+        }
         _ => Err(READS_ONLY.to_owned()),
     }
 }
@@ -126,9 +268,7 @@ const READS_ONLY: &str = "a query only reads: write one SELECT, VALUES or WITH â
 /// What can be said without a parser: how it begins, and that INTO, which is reserved, stands nowhere.
 fn check_words(tokens: &[Token]) -> Result<(), String> {
     let mut first = tokens.iter().filter(|token| **token != Token::Sign(b'('));
-    let begins = |token: Option<&Token>| {
-        matches!(token, Some(Token::Word(word)) if matches!(word.as_str(), "select" | "values" | "with"))
-    };
+    let begins = |token: Option<&Token>| matches!(token, Some(Token::Word(word)) if matches!(word.as_str(), "select" | "values" | "with"));
     let is_explained = matches!(tokens.first(), Some(Token::Word(word)) if word == "explain");
     let begins_well = if is_explained {
         let is_verbose = matches!(tokens.get(1), Some(Token::Word(word)) if word == "verbose");
@@ -137,7 +277,11 @@ fn check_words(tokens: &[Token]) -> Result<(), String> {
         begins(first.next())
     };
     if !begins_well {
-        let hint = if is_explained { "EXPLAIN has no options here but VERBOSE: ANALYZE would run the query" } else { READS_ONLY };
+        let hint = if is_explained {
+            "EXPLAIN has no options here but VERBOSE: ANALYZE would run the query"
+        } else {
+            READS_ONLY
+        };
         return Err(hint.to_owned());
     }
     if tokens.iter().any(|token| matches!(token, Token::Word(word) if word == "into")) {
@@ -306,7 +450,11 @@ impl Walls<'_> {
                 json_path: None,
                 sample: None,
                 index_hints,
-            } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() && args.settings.is_none() => {
+            } if with_hints.is_empty()
+                && partitions.is_empty()
+                && index_hints.is_empty()
+                && args.settings.is_none() =>
+            {
                 // The walk takes the function's name for that of a relation.
                 self.named += 1;
                 check_name(name)?;
@@ -317,9 +465,17 @@ impl Walls<'_> {
                 check_name(name)?;
                 self.alias(alias.as_ref())
             }
-            TableFactor::UNNEST { alias, array_exprs: _, with_offset: false, with_offset_alias: None, with_ordinality: _ }
+            TableFactor::UNNEST {
+                alias,
+                array_exprs: _,
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality: _,
+            }
             | TableFactor::NestedJoin { table_with_joins: _, alias } => self.alias(alias.as_ref()),
-            _ => refuse("FROM has tables, subqueries and functions of the list, and nothing else; no TABLESAMPLE, no XMLTABLE"),
+            _ => refuse(
+                "FROM has tables, subqueries and functions of the list, and nothing else; no TABLESAMPLE, no XMLTABLE",
+            ),
         }
     }
 }
@@ -339,7 +495,9 @@ fn check_body(body: &SetExpr) -> Result<(), String> {
             SetExpr::Values(values) if !values.explicit_row && !values.value_keyword => {}
             SetExpr::Values(_) => return refuse(OTHERS),
             SetExpr::Table(_) => return refuse("write SELECT * FROM for TABLE"),
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => return refuse(READS_ONLY),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                return refuse(READS_ONLY);
+            }
         }
     }
     Ok(())
@@ -425,7 +583,9 @@ fn check_function(function: &Function) -> Result<(), String> {
         FunctionArguments::Subquery(_) if grammar == Some("array") => Ok(()),
         FunctionArguments::Subquery(_) => refuse(OTHERS),
         // `current_timestamp(3)` has brackets.
-        FunctionArguments::List(_) if grammar.is_some_and(|name| GRAMMAR.contains(&name) || BARE.contains(&name)) => Ok(()),
+        FunctionArguments::List(_) if grammar.is_some_and(|name| GRAMMAR.contains(&name) || BARE.contains(&name)) => {
+            Ok(())
+        }
         FunctionArguments::List(_) => check_name(name),
     }
 }
@@ -450,7 +610,10 @@ fn check_type(data_type: &sqlparser::ast::DataType) -> Result<(), String> {
     if TYPES.contains(&plain) || is_interval {
         Ok(())
     } else {
-        refuse(format!("nothing is cast to `{}` in a query: cast to text, numeric, timestamptz or another type of data", written.escape_debug()))
+        refuse(format!(
+            "nothing is cast to `{}` in a query: cast to text, numeric, timestamptz or another type of data",
+            written.escape_debug()
+        ))
     }
 }
 
@@ -459,7 +622,9 @@ fn check_expression(expression: &Expr) -> Result<(), String> {
         Expr::Function(function) => check_function(function),
         Expr::Cast { kind: _, expr: _, data_type, format: None } => check_type(data_type),
         Expr::TypedString(typed) if !typed.uses_odbc_syntax => check_type(&typed.data_type),
-        Expr::Identifier(name) if name.quote_style.is_none() && WHO.contains(&name.value.to_ascii_lowercase().as_str()) => {
+        Expr::Identifier(name)
+            if name.quote_style.is_none() && WHO.contains(&name.value.to_ascii_lowercase().as_str()) =>
+        {
             Err(uncallable(&name.value))
         }
         Expr::Value(value) => match value.value {

@@ -95,7 +95,8 @@ impl Reading {
         let columns = statement.columns();
         let how: Vec<How> = columns.iter().map(|column| How::of(column.type_())).collect();
         let columns = columns.iter().zip(&how);
-        let columns = columns.map(|(column, how)| Column { name: column.name().to_owned(), kind: how.kind() }).collect();
+        let columns =
+            columns.map(|(column, how)| Column { name: column.name().to_owned(), kind: how.kind() }).collect();
         Reading { columns, how }
     }
 
@@ -113,7 +114,12 @@ impl Reading {
         let select: Vec<String> = self.how.iter().enumerate().map(written).collect();
         let names: Vec<String> = names.map(|column| format!("c{column}")).collect();
         // The query was read alone before, so its brackets match; and it has no comments.
-        Some(format!("SELECT {} FROM (\n{query}\n) AS {}({})", select.join(", "), quote_name("query"), names.join(", ")))
+        Some(format!(
+            "SELECT {} FROM (\n{query}\n) AS {}({})",
+            select.join(", "),
+            quote_name("query"),
+            names.join(", ")
+        ))
     }
 
     /// The values of a row.
@@ -125,7 +131,10 @@ impl Reading {
             let raw: Option<Raw<'_>> = row.try_get(column).map_err(|error| error.to_string())?;
             let Some(Raw(bytes)) = raw else { return Ok(Value::Null) };
             read(*how, bytes).ok_or_else(|| {
-                format!("the value in column `{}` is beyond what can be told: cast it to text", self.columns[column].name)
+                format!(
+                    "the value in column `{}` is beyond what can be told: cast it to text",
+                    self.columns[column].name
+                )
             })
         };
         self.how.iter().enumerate().map(value).collect()
@@ -158,7 +167,9 @@ fn read(how: How, bytes: &[u8]) -> Option<Value> {
         How::Float8 => Value::Float(f64::from_be_bytes(bytes.try_into().ok()?)),
         How::Numeric => Value::Decimal(numeric::text(bytes)?),
         How::Text | How::CastToText => Value::Text(text(bytes)?),
-        How::Byte => Value::Text(bytes.first().filter(|&&byte| byte != 0).map(|&byte| char::from(byte).to_string()).unwrap_or_default()),
+        How::Byte => Value::Text(
+            bytes.first().filter(|&&byte| byte != 0).map(|&byte| char::from(byte).to_string()).unwrap_or_default(),
+        ),
         How::Uuid => Value::Text(uuid::Uuid::from_slice(bytes).ok()?.to_string()),
         How::Json | How::MadeJson => Value::Json(text(bytes)?),
         How::Jsonb => Value::Json(text(bytes.strip_prefix(&[1])?)?),
@@ -184,7 +195,11 @@ fn date(days: i32) -> String {
         i32::MIN => "-infinity".to_owned(),
         _ => {
             let (year, month, day) = civil(i64::from(days) + EPOCH_DAYS);
-            if year > 0 { format!("{year:04}-{month:02}-{day:02}") } else { format!("{:04}-{month:02}-{day:02} BC", 1 - year) }
+            if year > 0 {
+                format!("{year:04}-{month:02}-{day:02}")
+            } else {
+                format!("{:04}-{month:02}-{day:02} BC", 1 - year)
+            }
         }
     }
 }

@@ -96,7 +96,9 @@ impl Point {
         let rows = rows.map_err(|error| told(error, seat, bounds))?;
         if rows.is_empty() {
             let there_are = there_are(&relations(seat).await);
-            return Err(QueryError::Invalid(format!("there is no table `{}`; {there_are}", table.escape_debug())).into());
+            return Err(
+                QueryError::Invalid(format!("there is no table `{}`; {there_are}", table.escape_debug())).into()
+            );
         }
         let columns = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, _>>();
         let columns: Columns = Arc::new(columns.map_err(|error| told(error, seat, bounds))?);

@@ -20,7 +20,8 @@ pub(super) fn text(bytes: &[u8]) -> Option<String> {
     if digits.len() != count || digits.iter().any(|&digit| digit > 9_999) {
         return None;
     }
-    let digit = |power: i32| usize::try_from(weight - power).ok().and_then(|index| digits.get(index)).copied().unwrap_or(0);
+    let digit =
+        |power: i32| usize::try_from(weight - power).ok().and_then(|index| digits.get(index)).copied().unwrap_or(0);
     let mut written = String::from(if sign == 0x4000 { "-" } else { "" });
     write!(written, "{}", digit(weight.max(0))).ok()?;
     for power in (0..weight.max(0)).rev() {

@@ -42,11 +42,15 @@ pub(super) enum Token {
 /// What is wrong and what to write instead.
 pub(super) fn plain(sql: &str) -> Result<Plain, String> {
     if sql.len() > TEXT_MAX {
-        return Err(format!("the query has {} bytes and may have {TEXT_MAX}: put long lists of values elsewhere", sql.len()));
+        return Err(format!(
+            "the query has {} bytes and may have {TEXT_MAX}: put long lists of values elsewhere",
+            sql.len()
+        ));
     }
-    let mut cutter = Cutter { sql, at: 0, text: String::with_capacity(sql.len() + 16), tokens: Vec::new(), open: Vec::new() };
+    let mut cutter =
+        Cutter { sql, at: 0, text: String::with_capacity(sql.len() + 16), tokens: Vec::new(), open: Vec::new() };
     cutter.cut()?;
-    Ok(Plain { text: cutter.text, tokens: cutter.tokens })
+    Ok(Plain { text: cutter.text.trim_end().to_owned(), tokens: cutter.tokens })
 }
 
 struct Cutter<'a> {
@@ -74,7 +78,9 @@ impl Cutter<'_> {
             }
             self.token(first)?;
             if self.tokens.len() > TOKENS_MAX {
-                return Err(format!("the query is longer than {TOKENS_MAX} words and signs: put long lists of values elsewhere"));
+                return Err(format!(
+                    "the query is longer than {TOKENS_MAX} words and signs: put long lists of values elsewhere"
+                ));
             }
         }
         match self.open.last() {
@@ -281,7 +287,12 @@ impl Cutter<'_> {
                         b'r' => bytes.push(b'\r'),
                         b't' => bytes.push(b'\t'),
                         b'\'' | b'\\' | b'"' => bytes.push(escape),
-                        _ => return Err(format!("write the sign itself for \\{}… in a string", char::from(escape).escape_default())),
+                        _ => {
+                            return Err(format!(
+                                "write the sign itself for \\{}… in a string",
+                                char::from(escape).escape_default()
+                            ));
+                        }
                     }
                 }
                 _ => bytes.push(byte),
@@ -298,7 +309,8 @@ impl Cutter<'_> {
         let tag = self.rest()[1..].find('$').map(|end| &self.rest()[..end + 2]);
         let is_tag = |tag: &&str| {
             let name = &tag.as_bytes()[1..tag.len() - 1];
-            name.first().is_none_or(|&first| is_name_start(first)) && name.iter().all(|&part| is_name_part(part) && part != b'$')
+            name.first().is_none_or(|&first| is_name_start(first))
+                && name.iter().all(|&part| is_name_part(part) && part != b'$')
         };
         let Some(tag) = tag.filter(is_tag).map(str::to_owned) else {
             return Err("a query has no parameters: write the value where `$` stands".to_owned());
@@ -329,7 +341,10 @@ impl Cutter<'_> {
             }
         }
         if bytes.get(length).is_some_and(|&next| is_name_part(next) || next == b'.' || next == b'\'') {
-            return Err(format!("write `{}` and a blank behind it, or the whole number in decimal digits", &self.rest()[..length]));
+            return Err(format!(
+                "write `{}` and a blank behind it, or the whole number in decimal digits",
+                &self.rest()[..length]
+            ));
         }
         let number = self.rest()[..length].to_owned();
         self.at += length;

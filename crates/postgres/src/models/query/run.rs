@@ -90,7 +90,9 @@ pub(super) async fn serve(
     let stop = async {
         // It is about this query: nobody else's runs on the connection, and none will after it.
         match &connector {
-            Some(connector) => tokio::time::timeout(CANCEL_PATIENCE, connector.cancel(host, &token)).await.is_ok_and(|sent| sent.is_ok()),
+            Some(connector) => tokio::time::timeout(CANCEL_PATIENCE, connector.cancel(host, &token))
+                .await
+                .is_ok_and(|sent| sent.is_ok()),
             None => false,
         }
     };
@@ -216,7 +218,8 @@ pub(super) async fn collect(
                 limits.rows_max
             )));
         }
-        let values = reading.row(&row).map_err(|problem| Failure { goes_on: true, ..QueryError::Invalid(problem).into() })?;
+        let values =
+            reading.row(&row).map_err(|problem| Failure { goes_on: true, ..QueryError::Invalid(problem).into() })?;
         bytes += values.iter().map(Value::size).sum::<usize>();
         if bytes > limits.bytes_max {
             return Err(too_much(too_many_bytes(limits)));
@@ -231,7 +234,10 @@ fn too_much(says: String) -> Failure {
 }
 
 fn too_many_bytes(limits: QueryLimits) -> String {
-    format!("the answer has more than {} bytes: ask for fewer columns or rows, add a LIMIT, or aggregate", limits.bytes_max)
+    format!(
+        "the answer has more than {} bytes: ask for fewer columns or rows, add a LIMIT, or aggregate",
+        limits.bytes_max
+    )
 }
 
 /// Why the database gave no answer, as the caller is to know it.
@@ -251,7 +257,9 @@ pub(super) fn told(error: tokio_postgres::Error, seat: &Seat, bounds: Bounds) ->
         || code == SqlState::FEATURE_NOT_SUPPORTED && said.contains("cached plan");
     let ends_connection = Error::from(error).ends_connection() && code != SqlState::READ_ONLY_SQL_TRANSACTION;
     let error = match &code.code()[..2] {
-        _ if code == SqlState::QUERY_CANCELED && bounds.began.elapsed() >= bounds.limits.time_max.mul_f32(0.9) => bounds.late(),
+        _ if code == SqlState::QUERY_CANCELED && bounds.began.elapsed() >= bounds.limits.time_max.mul_f32(0.9) => {
+            bounds.late()
+        }
         _ if code == SqlState::QUERY_CANCELED => {
             QueryError::Store(StoreError::new("somebody canceled the query in the database; ask again"))
         }
