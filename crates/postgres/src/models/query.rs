@@ -50,7 +50,9 @@ impl Queries {
             Some(reader) => location.with_reader(reader)?,
             None => location,
         };
-        Ok(Queries { home, reader: SqlReader::new(&location, CONNECTIONS)? })
+        let store = home.is_beside_the_log().then(|| Arc::clone(home.store().shared()));
+        let reader = SqlReader::beside(&location, CONNECTIONS, store)?;
+        Ok(Queries { home, reader })
     }
 
     pub(super) async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {
