@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Read,
     /// It makes tables, takes leases, looks around.
     Maintain,
+    /// It folds events into tables and makes those.
+    Project,
 }
 
 impl Purpose {
@@ -53,6 +55,10 @@ impl Purpose {
                  -c idle_in_transaction_session_timeout=60s"
             }
             Purpose::Maintain => "-c lock_timeout=5s -c default_transaction_read_only=off",
+            Purpose::Project => {
+                "-c jit=off -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s \
+                 -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
+            }
         };
         format!("{common} {own}")
     }
@@ -114,6 +120,23 @@ impl Session {
                 )))
             }
         }
+    }
+
+    /// Does work that must come to its end: one that is given up in the middle takes the connection with it, and so its
+    /// transaction.
+    pub(crate) async fn whole<T>(&self, work: impl Future<Output = T>) -> T {
+        struct Unfinished<'a>(&'a AtomicBool, bool);
+        impl Drop for Unfinished<'_> {
+            fn drop(&mut self) {
+                if self.1 {
+                    self.0.store(true, Ordering::Release);
+                }
+            }
+        }
+        let mut unfinished = Unfinished(&self.stalled, true);
+        let done = work.await;
+        unfinished.1 = false;
+        done
     }
 
     /// Whether nothing can be asked on it any more.

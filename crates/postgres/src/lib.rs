@@ -28,6 +28,7 @@ mod leases;
 pub mod location;
 pub mod maintenance;
 pub mod migrate;
+pub mod models;
 mod read;
 pub mod roles;
 mod row;
@@ -37,4 +38,5 @@ mod tls;
 mod writer;
 
 pub use location::Location;
+pub use models::PostgresModels;
 pub use store::{PostgresOptions, PostgresStore};

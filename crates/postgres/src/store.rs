@@ -162,7 +162,7 @@ impl PostgresStore {
         Arc::new(Source { handle: Arc::clone(&self.handle), patience })
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 }

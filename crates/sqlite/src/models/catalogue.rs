@@ -125,8 +125,9 @@ impl Catalogue {
         let mut copies = Vec::new();
         while let Some(row) = rows.next()? {
             let checkpoint: String = row.get(3)?;
-            let checkpoint =
-                checkpoint.parse().map_err(|_| Error::Store(format!("a copy of a read model stands at `{checkpoint}`")))?;
+            let checkpoint = checkpoint
+                .parse()
+                .map_err(|_| Error::Store(format!("a copy of a read model stands at `{checkpoint}`")))?;
             copies.push(Copied { file: row.get(0)?, name: row.get(1)?, hash: row.get(2)?, checkpoint });
         }
         Ok(copies)
@@ -248,7 +249,10 @@ fn listed_build(row: &Row<'_>, known: &[Listed]) -> Result<Listed> {
     let projection = match parsed {
         Some(known) => Arc::clone(&known.projection),
         None => Arc::new(Projection::parse(&file, &text).map_err(|findings| {
-            Error::Store(format!("the file of projection `{name}` was accepted and is not any more:\n{}", listed(&findings)))
+            Error::Store(format!(
+                "the file of projection `{name}` was accepted and is not any more:\n{}",
+                listed(&findings)
+            ))
         })?),
     };
     Ok(Listed {

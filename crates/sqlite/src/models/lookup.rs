@@ -13,7 +13,12 @@ use super::text::quoted;
 use super::window;
 
 /// Answers a point read.
-pub(super) fn lookup(builds: &Builds, readers: &Readers, lookup: &Lookup, bounds: &Bounds) -> Result<Answer, QueryError> {
+pub(super) fn lookup(
+    builds: &Builds,
+    readers: &Readers,
+    lookup: &Lookup,
+    bounds: &Bounds,
+) -> Result<Answer, QueryError> {
     let window = builds.window().map_err(query::store_error)?;
     let Some(at) = window.owner(&lookup.table) else {
         return Err(QueryError::Invalid(format!(

@@ -256,19 +256,35 @@ impl Models {
             return Ok(Vec::new());
         }
         let taken = store::read_here(self.shared(), |reader| relations(reader.conn, "main"))?;
-        let clash = |definition: &pacioli_projection::file::Definition| {
-            let name = window::relation(&definition.makes)?;
-            let is_taken = taken.iter().any(|taken| taken.eq_ignore_ascii_case(name));
-            is_taken.then(|| Finding {
-                severity: Severity::Error,
-                file: projection.file.clone(),
-                line: definition.line,
-                problem: format!(
+        let mut findings = Vec::new();
+        for definition in &projection.definitions {
+            let mut error = |problem: String| {
+                let (file, line) = (projection.file.clone(), definition.line);
+                findings.push(Finding { severity: Severity::Error, file, line, problem });
+            };
+            if let Some(name) = window::relation(&definition.makes)
+                && taken.iter().any(|taken| taken.eq_ignore_ascii_case(name))
+            {
+                error(format!(
                     "`{name}` is a table of the log, which is open together with those of a sync projection: choose another name, \
                      or make the projection async"
-                ),
-            })
-        };
-        Ok(projection.definitions.iter().filter_map(clash).collect())
+                ));
+            }
+            if is_deferred(&definition.sql) {
+                error(
+                    "a constraint of a sync projection cannot be INITIALLY DEFERRED: it would be checked when all appends of a \
+                     batch are stored, and nobody could say which of them broke it"
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(findings)
     }
+}
+
+/// Whether a definition has a constraint that is checked at the end of a transaction.
+fn is_deferred(sql: &str) -> bool {
+    let words: Vec<String> = sql.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_ascii_uppercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    words.windows(2).any(|pair| pair == ["INITIALLY", "DEFERRED"])
 }

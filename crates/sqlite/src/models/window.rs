@@ -200,7 +200,7 @@ pub(super) fn relation(makes: &Makes) -> Option<&str> {
 /// The files that a plan reads.
 pub(super) fn sources(builds: &Builds, plan: &Plan) -> Sources {
     let files = plan.builds.iter().map(|at| source(builds, *at)).collect();
-    Sources { files, events: plan.events.then(|| Events { condition: String::new() }) }
+    Sources { files, events: plan.events.then_some(Events::All) }
 }
 
 /// The file of a build, with what may be read in it.

@@ -108,7 +108,12 @@ pub(crate) async fn step(
 }
 
 /// Brings a build to the head.
-pub(crate) async fn to_head(models: &SqliteModels, of: &str, role: Role, events_max: usize) -> Result<(), AdvanceError> {
+pub(crate) async fn to_head(
+    models: &SqliteModels,
+    of: &str,
+    role: Role,
+    events_max: usize,
+) -> Result<(), AdvanceError> {
     let head = models.head().await.expect("the head");
     for partition in 0..head.partitions() {
         loop {
