@@ -14,10 +14,10 @@ const LONG: Duration = Duration::from_secs(600);
 async fn a_new_version_takes_over_under_load_and_no_reader_sees_time_go_back() {
     let world = World::new();
     let at = world.append("account-1", "MoneyDeposited", 3_000).await;
-    let server = world.server("one").await;
+    let server = world.server_with("one", |options| options.batch_max = 64).await;
     server.add(&file("balances", 1, "")).await;
     server.caught_up("balances", &at).await;
-    server.engine.faults().advance_takes = Duration::from_millis(30);
+    server.engine.faults().advance_takes = Duration::from_millis(5);
     server.add(&file("balances", 2, "")).await;
     let status = server.status("balances").await;
     assert_eq!((status.version, status.building, status.state), (Some(1), Some(2), "rebuilding"));
