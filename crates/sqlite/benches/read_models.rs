@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pacioli_core::{
-    Append, EventId, EventStore, EventType, ExpectedVersion, NewEvent, Partition, Position, StreamName,
+    Append, Epoch, EventId, EventStore, EventType, ExpectedVersion, NewEvent, Partition, Position, StreamName,
 };
 use pacioli_projection::Projection;
 use pacioli_projection::engine::{Advance, Build, Engine, Lookup, Query, QueryLimits};
@@ -209,6 +209,7 @@ async fn advance(models: &SqliteModels, build: &Arc<Build>, batch: usize, up_to:
             after,
             up_to: Position(up_to),
             events_max: batch,
+            epoch: Epoch::FIRST,
         };
         after = models.advance(wanted).await?.position;
     }

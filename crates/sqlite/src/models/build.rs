@@ -198,6 +198,7 @@ pub(super) fn read_progress(conn: &Connection) -> Result<Vec<Progress>> {
             partition: Partition(row.get(1)?),
             position: Position(u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default()),
             events: u64::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
+            epoch: Epoch(row.get(4)?),
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -270,6 +271,7 @@ pub(super) fn inspect(
     if Epoch(epoch) != head.epoch() {
         let carried = conn.execute(sql!("models/write_build_epoch"), [head.epoch().0]);
         carried.map_err(|error| damaged(error.into()))?;
+        return read_progress(&conn).map_err(damaged);
     }
     Ok(progress)
 }

@@ -63,6 +63,7 @@ impl Catalogue {
                 conn.execute_batch(sql!("create_meta"))?;
                 conn.execute_batch(sql!("models/create_numbers"))?;
                 conn.execute_batch(sql!("models/create_builds"))?;
+                conn.execute_batch(sql!("models/create_builds_of_role"))?;
                 conn.execute_batch(sql!("models/create_copies"))?;
                 schema::write_meta(conn, "format", FORMAT)?;
                 schema::write_meta(conn, "store_id", store_id)

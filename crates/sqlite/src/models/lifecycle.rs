@@ -209,12 +209,6 @@ impl Models {
         let mut catalogue = self.catalogue();
         let builds = self.builds();
         let name = projection.name.clone();
-        if let Some(filling) = builds.of_role(&name, Role::Filling) {
-            return Err(EngineError::Refused(format!(
-                "version {} of `{name}` is being filled already; wait for it, or cancel it first",
-                filling.listed.projection.version
-            )));
-        }
         let is_first = builds.of_role(&name, Role::Serving).is_none();
         let role = if is_first && projection.mode == Mode::Async { Role::Serving } else { Role::Filling };
         let projection = Arc::new(projection);
@@ -246,7 +240,8 @@ impl Models {
         let builds = self.builds();
         let build = builds.find(&wanted.build.projection.name, wanted.build.number).ok_or(AdvanceError::Moved)?;
         // A build that the writer runs is moved by the writer.
-        if build.listed.role == Role::Kept || build.is_run_by_writer() {
+        let is_of_now = wanted.epoch == self.shared().epochs.current();
+        if build.listed.role == Role::Kept || build.is_run_by_writer() || !is_of_now {
             return Err(AdvanceError::Moved);
         }
         advance::advance(self.shared(), &build.file, wanted)
@@ -375,12 +370,6 @@ impl Models {
         let kept = self.known(name, number)?;
         if kept.listed.role != Role::Kept {
             return Err(EngineError::Refused(format!("build {} of `{name}` is not kept from before", number.0)));
-        }
-        if let Some(filling) = self.builds().of_role(name, Role::Filling) {
-            return Err(EngineError::Refused(format!(
-                "version {} of `{name}` is being filled; cancel it first",
-                filling.listed.projection.version
-            )));
         }
         let taken = catalogue.change(|conn| {
             catalogue::set_role(conn, name, number, Role::Filling, None)?;

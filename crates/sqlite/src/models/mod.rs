@@ -52,7 +52,7 @@ use pacioli_projection::Projection;
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{
     Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, Engine, EngineError, Lookup, Materialized, Moment,
-    Query, QueryError, QueryLimits, Sample, State, Verified,
+    Progress, Query, QueryError, QueryLimits, Role, Sample, State, Verified,
 };
 use pacioli_projection::file::{Finding, Name};
 
@@ -314,5 +314,30 @@ impl Engine for SqliteModels {
             models.ask(|builds| lookup::lookup(builds, &models.readers, &lookup, bounds))
         })
         .await
+    }
+
+    async fn rows_as_of(&self, table: &str, moment: &Moment, limits: QueryLimits) -> Result<Answer, QueryError> {
+        let (table, moment) = (table.to_owned(), moment.clone());
+        self.ask(&self.models.questions_of_past, limits, move |models, bounds| {
+            models.ask(|builds| {
+                let window = builds.window().map_err(query::store_error)?;
+                if window.owner(&table).is_none() {
+                    return Err(window.no_table(&table));
+                }
+                models.query_past(builds, &format!("SELECT * FROM {}", text::quoted(&table)), &moment, bounds)
+            })
+        })
+        .await
+    }
+
+    async fn serving(&self, name: &Name) -> Result<Option<(BuildNumber, Vec<Progress>)>, EngineError> {
+        let serving = self.models.builds().of_role(name, Role::Serving).cloned();
+        match serving {
+            Some(known) if known.is_run_by_writer() => {
+                let stands = self.blocking(move |models| models.as_build(&known)).await?;
+                Ok(Some((stands.number, stands.progress)))
+            }
+            known => Ok(known.map(|known| (known.listed.number, known.file.progress().clone()))),
+        }
     }
 }

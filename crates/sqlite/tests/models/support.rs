@@ -104,7 +104,10 @@ pub(crate) async fn step(
         return Ok(false);
     }
     let build = Arc::new(build.clone());
-    models.advance(Advance { build, worker: 0, partition, after, up_to, events_max }).await.map(|_| true)
+    models
+        .advance(Advance { build, worker: 0, partition, after, up_to, events_max, epoch: head.epoch() })
+        .await
+        .map(|_| true)
 }
 
 /// Brings a build to the head.
