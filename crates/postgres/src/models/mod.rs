@@ -15,12 +15,17 @@ mod builds;
 mod catalogue;
 mod check;
 mod compile;
+mod copies;
+mod fold;
 mod home;
 mod infer;
+mod materialized;
 mod past;
 mod query;
 mod scratch;
+mod sync;
 mod values;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +160,7 @@ impl Engine for PostgresModels {
     }
 
     async fn keep_copy(&self, name: &Name, build: BuildNumber) -> Result<Checkpoint, EngineError> {
-        past::keep_copy(&self.home, name, build).await
+        copies::keep(&self.home, name, build).await
     }
 
     async fn verify(
@@ -165,17 +170,15 @@ impl Engine for PostgresModels {
         sample: Sample,
         progress: &(dyn Fn(f64) + Send + Sync),
     ) -> Result<Verified, EngineError> {
-        past::verify(&self.home, name, build, sample, progress).await
+        verify::verify(&self.home, name, build, sample, progress).await
     }
 
     async fn materialized(&self, name: &Name, build: BuildNumber) -> Result<Vec<Materialized>, EngineError> {
-        let _ = (name, build);
-        Ok(Vec::new())
+        materialized::list(&self.home, name, build).await
     }
 
     async fn refresh(&self, name: &Name, build: BuildNumber, view: &str) -> Result<(), EngineError> {
-        let _ = (name, build, view);
-        Err(EngineError::Refused("no".to_owned()))
+        materialized::refresh(&self.home, name, build, view).await
     }
 
     async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {

@@ -15,21 +15,116 @@ use super::batch::BATCH;
 
 /// Functions that read nothing but their arguments. A test holds this against what SQLite has.
 const FUNCTIONS: [&str; 107] = [
-    "->", "->>", "abs", "avg", "bm25", "char", "coalesce", "concat", "concat_ws", "count", "cume_dist", "current_date",
-    "current_time", "current_timestamp", "date", "datetime", "dense_rank", "first_value", "format", "fts5_get_locale",
-    "fts5_insttoken", "fts5_locale", "glob", "group_concat", "hex", "highlight", "if", "ifnull", "iif", "instr", "json",
-    "json_array", "json_array_insert", "json_array_length", "json_error_position", "json_extract", "json_group_array",
-    "json_group_object", "json_insert", "json_object", "json_patch", "json_pretty", "json_quote", "json_remove",
-    "json_replace", "json_set", "json_type", "json_valid", "jsonb", "jsonb_array", "jsonb_array_insert", "jsonb_extract",
-    "jsonb_group_array", "jsonb_group_object", "jsonb_insert", "jsonb_object", "jsonb_patch", "jsonb_remove",
-    "jsonb_replace", "jsonb_set", "julianday", "lag", "last_value", "lead", "length", "like", "likelihood", "likely",
-    "lower", "ltrim", "match", "max", "min", "nth_value", "ntile", "nullif", "octet_length", "percent_rank", "printf",
-    "quote", "random", "rank", "replace", "round", "row_number", "rtrim", "sign", "snippet", "soundex", "strftime",
-    "string_agg", "substr", "substring", "subtype", "sum", "time", "timediff", "total", "trim", "typeof", "unhex",
-    "unicode", "unistr", "unistr_quote", "unixepoch", "unlikely", "upper",
+    "->",
+    "->>",
+    "abs",
+    "avg",
+    "bm25",
+    "char",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "count",
+    "cume_dist",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "datetime",
+    "dense_rank",
+    "first_value",
+    "format",
+    "fts5_get_locale",
+    "fts5_insttoken",
+    "fts5_locale",
+    "glob",
+    "group_concat",
+    "hex",
+    "highlight",
+    "if",
+    "ifnull",
+    "iif",
+    "instr",
+    "json",
+    "json_array",
+    "json_array_insert",
+    "json_array_length",
+    "json_error_position",
+    "json_extract",
+    "json_group_array",
+    "json_group_object",
+    "json_insert",
+    "json_object",
+    "json_patch",
+    "json_pretty",
+    "json_quote",
+    "json_remove",
+    "json_replace",
+    "json_set",
+    "json_type",
+    "json_valid",
+    "jsonb",
+    "jsonb_array",
+    "jsonb_array_insert",
+    "jsonb_extract",
+    "jsonb_group_array",
+    "jsonb_group_object",
+    "jsonb_insert",
+    "jsonb_object",
+    "jsonb_patch",
+    "jsonb_remove",
+    "jsonb_replace",
+    "jsonb_set",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "likelihood",
+    "likely",
+    "lower",
+    "ltrim",
+    "match",
+    "max",
+    "min",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "octet_length",
+    "percent_rank",
+    "printf",
+    "quote",
+    "random",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "snippet",
+    "soundex",
+    "strftime",
+    "string_agg",
+    "substr",
+    "substring",
+    "subtype",
+    "sum",
+    "time",
+    "timediff",
+    "total",
+    "trim",
+    "typeof",
+    "unhex",
+    "unicode",
+    "unistr",
+    "unistr_quote",
+    "unixepoch",
+    "unlikely",
+    "upper",
 ];
 /// Functions that this program adds, for its own view.
-pub(super) const OWN_FUNCTIONS: [&str; 2] = ["pacioli_id", "pacioli_time"];
+pub(super) const OWN_FUNCTIONS: [&str; 3] = ["pacioli_id", "pacioli_is_recorded", "pacioli_time"];
 /// Functions that give something else at each fold.
 const NOT_IN_FOLDS: [&str; 4] = ["current_date", "current_time", "current_timestamp", "random"];
 /// Table-valued functions that read nothing but their arguments.
@@ -91,7 +186,11 @@ impl Leave {
     }
 
     /// And through the temporary view `view` these tables.
-    pub(super) fn and_behind(mut self, view: &'static str, tables: impl IntoIterator<Item = (String, String)>) -> Leave {
+    pub(super) fn and_behind(
+        mut self,
+        view: &'static str,
+        tables: impl IntoIterator<Item = (String, String)>,
+    ) -> Leave {
         self.behind_view = Some((view, tables.into_iter().collect()));
         self.and("temp", view)
     }
@@ -112,10 +211,12 @@ impl Leave {
         let making = self.purpose == Purpose::Define;
         match context.action {
             AuthAction::Select | AuthAction::Recursive => Ok(()),
-            AuthAction::Function { function_name } if OWN_FUNCTIONS.contains(&function_name) => match self.behind_view {
-                Some((view, _)) if context.accessor == Some(view) => Ok(()),
-                _ => self.function(function_name),
-            },
+            AuthAction::Function { function_name } if OWN_FUNCTIONS.contains(&function_name) => {
+                match self.behind_view {
+                    Some((view, _)) if context.accessor == Some(view) => Ok(()),
+                    _ => self.function(function_name),
+                }
+            }
             AuthAction::Function { function_name } => self.function(function_name),
             // A relation of which no column is read (`count(*)`) comes without its schema, and so does the name of a WITH.
             AuthAction::Read { table_name, column_name: "" } if schema.is_none() && !is_of_sqlite(table_name) => {
@@ -138,7 +239,9 @@ impl Leave {
                 Purpose::Query => Err("a query only reads; what is stored changes by appending events".to_owned()),
                 Purpose::Define if is_schema(table_name) => Ok(()),
                 _ if self.has(schema, table_name) && table_name != BATCH => Ok(()),
-                _ => Err(format!("`{table_name}` is not a table that this file makes; a projection writes its own tables only")),
+                _ => Err(format!(
+                    "`{table_name}` is not a table that this file makes; a projection writes its own tables only"
+                )),
             },
             AuthAction::CreateTable { table_name } if making && self.has(schema, table_name) => Ok(()),
             AuthAction::CreateView { view_name } if making && self.has(schema, view_name) => Ok(()),
@@ -146,7 +249,9 @@ impl Leave {
             AuthAction::Reindex { .. } if making => Ok(()),
             AuthAction::CreateVtable { module_name, table_name } if making => match module_name {
                 "fts5" if self.has(schema, table_name) => Ok(()),
-                _ => Err(format!("a virtual table of `{module_name}` is not possible here; full-text search is USING fts5 (…)")),
+                _ => Err(format!(
+                    "a virtual table of `{module_name}` is not possible here; full-text search is USING fts5 (…)"
+                )),
             },
             // FTS5 asks for these itself.
             AuthAction::Pragma { pragma_name: "data_version" | "page_size", pragma_value: None } => Ok(()),
@@ -175,7 +280,9 @@ impl Leave {
             Purpose::Query => {
                 format!("`{table}` cannot be queried: there are the tables of projections and the relation `events`")
             }
-            _ => format!("`{table}` is not made by this file; a projection reads its own tables, and in a batch `batch`"),
+            _ => {
+                format!("`{table}` is not made by this file; a projection reads its own tables, and in a batch `batch`")
+            }
         }
     }
 
@@ -200,8 +307,12 @@ impl Leave {
         };
         match self.purpose {
             Purpose::Query => format!("{what} is not possible in a query: it is one SELECT, VALUES or WITH … SELECT"),
-            Purpose::Handle => format!("{what} is not possible in a handler: it inserts, updates and deletes rows of its tables"),
-            Purpose::Define => format!("{what} is not possible here: a projection makes tables, indexes and views of its own"),
+            Purpose::Handle => {
+                format!("{what} is not possible in a handler: it inserts, updates and deletes rows of its tables")
+            }
+            Purpose::Define => {
+                format!("{what} is not possible here: a projection makes tables, indexes and views of its own")
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use pacioli_core::append::Refusal;
-use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::place::Checkpoint;
 use pacioli_core::store::StoreError;
 use pacioli_core::{RecordedEvent, Timestamp};
 use pacioli_projection::Projection;
@@ -112,10 +112,10 @@ enum Standing {
 
 #[derive(Debug)]
 struct Behind {
+    /// As appenders are told it.
     why: StoreError,
-    /// The event it stopped at, where that is known, and else the first that it has not.
-    place: Place,
-    since: Timestamp,
+    /// As it is told of the projection: the event it stopped at, where that is known, and else the first that it has not.
+    failed: Failed,
     /// When to try again to bring it to the head.
     again_at: Timestamp,
 }
@@ -127,6 +127,8 @@ enum RunError {
     Refused(Refusal),
     /// The build with this index does not stand where it was left.
     Moved(usize),
+    /// The file of the build with this index is damaged or cannot be used, and the others can.
+    Broken(usize, Error),
     /// The storage failed.
     Storage(Error),
 }
@@ -243,8 +245,21 @@ impl Running<'_> {
         }
     }
 
+    /// Writes what full-text tables keep in memory, so that it cannot fail in COMMIT.
+    fn flush_full_text(&self) -> std::result::Result<(), RunError> {
+        let Some(first) = self.projections.iter().find(|projection| projection.attached.has_full_text) else {
+            return Ok(());
+        };
+        for statement in [sql!("sync/begin_append"), sql!("sync/keep_append")] {
+            let flushed = self.conn.prepare_cached(statement)?.execute([]);
+            flushed.map_err(|error| first.failed(error.into()))?;
+        }
+        Ok(())
+    }
+
     /// Moves all of them on, with everything they took and everything they did not want.
     fn move_progress(&self, before: &Checkpoint, after: &Checkpoint) -> std::result::Result<(), RunError> {
+        self.flush_full_text()?;
         for projection in &self.projections {
             for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from.position < to.position) {
                 let events = projection.applied.get(to.partition.index()).copied().unwrap_or(0);
@@ -271,8 +286,17 @@ impl RunningProjection<'_> {
                 projection: self.served.build.name().to_string(),
                 reason: error,
             }),
-            ApplyError::Sqlite(error) => RunError::Storage(error.into()),
+            ApplyError::Sqlite(error) => self.failed(error.into()),
         })
+    }
+
+    /// A damaged file is the trouble of its projection. A full disk or a failed write is everybody's.
+    fn failed(&self, error: Error) -> RunError {
+        use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly};
+        match error.code() {
+            Some(DatabaseCorrupt | NotADatabase | CannotOpen | ReadOnly) => RunError::Broken(self.index, error),
+            _ => RunError::Storage(error),
+        }
     }
 }
 

@@ -26,7 +26,9 @@ async fn rows_equal_an_independent_fold_by_event_and_by_set() {
         .map(|(account, (cents, moves, note))| vec![text(account), Value::Int(*cents), Value::Int(*moves), text(note)])
         .collect();
     assert_eq!(found, expected_rows);
-    let totals = rows(&models, "SELECT sum(events), sum(CASE type WHEN 'Deposited' THEN cents ELSE -cents END) FROM totals").await;
+    let totals =
+        rows(&models, "SELECT sum(events), sum(CASE type WHEN 'Deposited' THEN cents ELSE -cents END) FROM totals")
+            .await;
     let all = |of: fn(&(i64, i64, String)) -> i64| Value::Int(expected.values().map(of).sum());
     assert_eq!(totals, [vec![all(|account| account.1), all(|account| account.0)]]);
 }

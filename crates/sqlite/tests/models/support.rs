@@ -104,11 +104,19 @@ pub(crate) async fn step(
         return Ok(false);
     }
     let build = Arc::new(build.clone());
-    models.advance(Advance { build, worker: 0, partition, after, up_to, events_max }).await.map(|_| true)
+    models
+        .advance(Advance { build, worker: 0, partition, after, up_to, events_max, epoch: head.epoch() })
+        .await
+        .map(|_| true)
 }
 
 /// Brings a build to the head.
-pub(crate) async fn to_head(models: &SqliteModels, of: &str, role: Role, events_max: usize) -> Result<(), AdvanceError> {
+pub(crate) async fn to_head(
+    models: &SqliteModels,
+    of: &str,
+    role: Role,
+    events_max: usize,
+) -> Result<(), AdvanceError> {
     let head = models.head().await.expect("the head");
     for partition in 0..head.partitions() {
         loop {

@@ -7,6 +7,8 @@ use rusqlite::{Connection, params};
 
 use pacioli_core::place::{Checkpoint, Position};
 
+use pacioli_projection::file::Makes;
+
 use super::{NotServing, SyncBuild};
 use crate::error::{Error, Result};
 use crate::models::batch::{BATCH, Batch};
@@ -29,6 +31,8 @@ pub(super) struct Attached {
     pub(super) schema: String,
     /// The relation `batch`, where a statement reads it.
     pub(super) batch: Option<Batch>,
+    /// Whether it has full-text tables, which gather in memory what they write.
+    pub(super) has_full_text: bool,
     /// The statement that moves its progress.
     pub(super) move_progress: String,
 }
@@ -79,7 +83,13 @@ fn look_at(
             return Err(NotServing::Refused(build.handlers.failure(statement, &error)));
         }
     }
-    Ok(Attached { schema: schema.to_owned(), batch, move_progress: of_schema!("sync/move_progress", schema) })
+    let mut makes = build.projection.definitions.iter().map(|definition| &definition.makes);
+    Ok(Attached {
+        schema: schema.to_owned(),
+        batch,
+        has_full_text: makes.any(|makes| matches!(makes, Makes::VirtualTable(_))),
+        move_progress: of_schema!("sync/move_progress", schema),
+    })
 }
 
 /// Refuses a build with a relation that has the name of one of the log or of another attached build.

@@ -32,7 +32,7 @@ pub(crate) enum ProjectionCommand {
     /// Take a build to the head and let it serve in the place of the one of its projection that does.
     Serve {
         build: SyncBuild,
-        /// Told once the build is at the head, or why it cannot be.
+        /// Told once the build is at the head, or why it cannot be; and again once it serves.
         at_head: mpsc::SyncSender<std::result::Result<(), NotServing>>,
         /// Waited for then, with nobody appending: a word lets it serve, and without one nothing has changed.
         confirmed: mpsc::Receiver<()>,
@@ -142,6 +142,9 @@ impl Writer {
         let is_there = taken.is_ok();
         if at_head.send(taken).is_ok() && is_there && confirmed.recv().is_ok() {
             self.projections.served.push(served);
+            self.keep_statements();
+            self.tell_who_serves();
+            let _ = at_head.send(Ok(()));
             return;
         }
         if let Err(error) = self.detach(&mut served) {
@@ -217,14 +220,19 @@ impl Writer {
 
     /// Leaves a build behind that cannot be brought to the head now.
     fn leave_behind(&self, served: &mut Served, error: NotServing) {
-        let place = match &error {
-            NotServing::Event { place, .. } => *place,
-            _ => None,
+        let (place, error, why) = match error {
+            NotServing::Event { place, error } => {
+                let why = NotServing::Event { place, error: error.clone() }.into_store_error();
+                (place, error, why)
+            }
+            other => {
+                let why = other.into_store_error();
+                (None, why.reason.clone(), why)
+            }
         };
-        let why = error.into_store_error();
         let now = self.shared.clock.now();
-        let since = match &served.standing {
-            Standing::Behind(behind) if behind.why.reason == why.reason => behind.since,
+        let at = match &served.standing {
+            Standing::Behind(behind) if behind.failed.error == error => behind.failed.at,
             _ => {
                 tracing::error!(
                     projection = %served.build.name(), %why,
@@ -235,7 +243,7 @@ impl Writer {
         };
         let place = place.unwrap_or_else(|| self.first_missing(served));
         let again_at = Timestamp::from_micros(now.as_micros() + AGAIN_AFTER.as_micros() as i64);
-        served.standing = Standing::Behind(Behind { why, place, since, again_at });
+        served.standing = Standing::Behind(Behind { failed: Failed { place, error, at }, why, again_at });
     }
 
     /// The first event that a build does not have, as far as that can be read.
@@ -262,9 +270,7 @@ impl Writer {
             file: served.build.file.clone(),
             behind: match &served.standing {
                 Standing::AtHead => None,
-                Standing::Behind(behind) => {
-                    Some(Failed { place: behind.place, error: behind.why.reason.clone(), at: behind.since })
-                }
+                Standing::Behind(behind) => Some(behind.failed.clone()),
             },
         });
         *self.shared.sync.lock().unwrap_or_else(PoisonError::into_inner) = stands.collect();
@@ -308,6 +314,14 @@ impl Writer {
         if let Standing::Behind(behind) = &mut served.standing {
             behind.again_at = Timestamp::from_micros(i64::MIN);
         }
+        self.projections.served.insert(index, served);
+        self.tell_who_serves();
+    }
+
+    /// The file of a build cannot be used: it is left alone for a while.
+    pub(super) fn was_broken(&mut self, index: usize, error: Error) {
+        let mut served = self.projections.served.remove(index);
+        self.leave_behind(&mut served, NotServing::Store(error));
         self.projections.served.insert(index, served);
         self.tell_who_serves();
     }

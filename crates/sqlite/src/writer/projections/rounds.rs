@@ -39,8 +39,8 @@ enum Objection {
 }
 
 impl Writer {
-    /// Decides a batch and runs the projections on what is accepted. At most two rounds, and one more for each append at
-    /// which a projection's own `ROLLBACK` takes the whole transaction with it.
+    /// Decides a batch and runs the projections on what is accepted. At most two rounds, one more for each append at
+    /// which a projection's own `ROLLBACK` takes the whole transaction with it, and one for each file that is found damaged.
     pub(in crate::writer) fn decide_with_projections(
         &mut self,
         appends: &[Append],
@@ -73,6 +73,10 @@ impl Writer {
                     self.abandon()?;
                     let known = refused.insert(index, refusal);
                     assert!(known.is_none(), "an append that was refused is not run again");
+                }
+                Err(Broken::Run(_, RunError::Broken(projection, error))) => {
+                    self.abandon()?;
+                    self.was_broken(projection, error);
                 }
                 Err(Broken::Run(_, RunError::Moved(projection))) => {
                     self.abandon()?;
