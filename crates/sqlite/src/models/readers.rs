@@ -14,6 +14,7 @@ use pacioli_core::{Checkpoint, Partition, Timestamp};
 use super::query::Bounds;
 use super::text::{quoted, time};
 use super::wall::{self, Leave, Purpose, Wall};
+use super::window::EVENTS;
 use crate::error::{Result, place};
 
 /// Connections kept for later, of all sets together.
@@ -100,8 +101,7 @@ impl Reader {
         if let Some(events) = &sources.events {
             attach(&conn, log, LOG)?;
             add_events(&conn, events)?;
-            let tables = ["log", "types"].map(|table| (LOG.to_owned(), table.to_owned()));
-            leave = leave.and_behind("events", tables);
+            leave = leave.and_behind(EVENTS, LOG, "log").and_behind(EVENTS, LOG, "types");
         }
         conn.execute_batch(sql!("models/read_only"))?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);

@@ -149,8 +149,8 @@ pub(super) struct Leave {
     pub(super) purpose: Purpose,
     /// Tables, virtual tables and views, with the schema they are in.
     relations: BTreeSet<(String, String)>,
-    /// What only the view of this name in `temp` may read.
-    behind_view: Option<(&'static str, BTreeSet<(String, String)>)>,
+    /// What only views may read, with functions of our own.
+    behind_views: BTreeSet<(String, String)>,
     /// What statements that read have read.
     pub(super) read: BTreeSet<String>,
 }
@@ -170,7 +170,7 @@ struct State {
 impl Leave {
     /// Nothing but functions.
     pub(super) fn to(purpose: Purpose) -> Leave {
-        Leave { purpose, relations: BTreeSet::new(), behind_view: None, read: BTreeSet::new() }
+        Leave { purpose, relations: BTreeSet::new(), behind_views: BTreeSet::new(), read: BTreeSet::new() }
     }
 
     /// And this relation.
@@ -185,13 +185,9 @@ impl Leave {
         FTS5_SHADOWS.iter().fold(self.and(schema, relation), shadow)
     }
 
-    /// And through the temporary view `view` these tables.
-    pub(super) fn and_behind(
-        mut self,
-        view: &'static str,
-        tables: impl IntoIterator<Item = (String, String)>,
-    ) -> Leave {
-        self.behind_view = Some((view, tables.into_iter().collect()));
+    /// And through the temporary view `view` this table.
+    pub(super) fn and_behind(mut self, view: &str, schema: &str, table: &str) -> Leave {
+        self.behind_views.insert((schema.to_owned(), table.to_owned()));
         self.and("temp", view)
     }
 
@@ -200,9 +196,12 @@ impl Leave {
         self.relations.contains(&(schema.to_owned(), relation.to_owned()))
     }
 
-    fn has_behind(&self, context: &AuthContext<'_>, relation: &str) -> bool {
-        let (Some((view, tables)), Some(schema)) = (&self.behind_view, context.database_name) else { return false };
-        context.accessor == Some(view) && tables.contains(&(schema.to_owned(), relation.to_owned()))
+    /// SQLite tells that a view reads, and not which one: it tells the name that the statement gives it, and no name where no
+    /// column is read. No statement gets here that names what is behind the view itself, since there is no such thing where it
+    /// was taken apart.
+    fn has_behind(&self, context: &AuthContext<'_>, relation: &str, column: &str) -> bool {
+        let behind = |schema: &str| self.behind_views.contains(&(schema.to_owned(), relation.to_owned()));
+        (context.accessor.is_some() || column.is_empty()) && context.database_name.is_some_and(behind)
     }
 
     /// Allows one step, or says why not.
@@ -212,8 +211,8 @@ impl Leave {
         match context.action {
             AuthAction::Select | AuthAction::Recursive => Ok(()),
             AuthAction::Function { function_name } if OWN_FUNCTIONS.contains(&function_name) => {
-                match self.behind_view {
-                    Some((view, _)) if context.accessor == Some(view) => Ok(()),
+                match (self.behind_views.is_empty(), context.accessor) {
+                    (false, Some(_)) => Ok(()),
                     _ => self.function(function_name),
                 }
             }
@@ -223,8 +222,8 @@ impl Leave {
                 self.read.insert(table_name.to_owned());
                 Ok(())
             }
-            AuthAction::Read { table_name, column_name: _ } => {
-                if self.has(schema, table_name) || self.has_behind(context, table_name) {
+            AuthAction::Read { table_name, column_name } => {
+                if self.has(schema, table_name) || self.has_behind(context, table_name, column_name) {
                     self.read.insert(table_name.to_owned());
                     return Ok(());
                 }
@@ -393,4 +392,73 @@ pub(super) fn limit(conn: &Connection) -> rusqlite::Result<()> {
         conn.set_limit(limit, most)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite has and nobody may call, each for a reason: it reads or changes the process, the file or the connection.
+    const REFUSED: [&str; 25] = [
+        "changes",
+        "fts3_tokenizer",
+        "fts5",
+        "fts5_source_id",
+        "last_insert_rowid",
+        "load_extension",
+        "matchinfo",
+        "offsets",
+        "optimize",
+        "randomblob",
+        "rtreecheck",
+        "rtreedepth",
+        "rtreenode",
+        "sqlite_compileoption_get",
+        "sqlite_compileoption_used",
+        "sqlite_log",
+        "sqlite_source_id",
+        "sqlite_version",
+        "total_changes",
+        "zeroblob",
+        "edit",
+        "readfile",
+        "writefile",
+        "fts5_decode",
+        "sqlite_offset",
+    ];
+
+    fn listed(conn: &Connection, sql: &str) -> BTreeSet<String> {
+        let mut statement = conn.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_function_and_table_of_sqlite_is_known_to_be_allowed_or_refused() {
+        let conn = Connection::open_in_memory().unwrap();
+        for function in listed(&conn, "SELECT DISTINCT lower(name) FROM pragma_function_list") {
+            let known = FUNCTIONS.contains(&function.as_str()) != REFUSED.contains(&function.as_str());
+            assert!(known, "decide whether queries may call `{function}`, and write it into one of the lists");
+        }
+        for module in listed(&conn, "SELECT name FROM pragma_module_list") {
+            let needs_create = ["fts3", "fts4", "fts4aux", "fts5", "fts5vocab", "rtree", "rtree_i32", "fts3tokenize"];
+            let known = is_of_sqlite(&module) || needs_create.contains(&module.as_str());
+            assert!(
+                known || TABLE_FUNCTIONS.contains(&module.as_str()),
+                "decide whether queries may read `{module}` though nobody made it"
+            );
+        }
+    }
+
+    #[test]
+    fn the_wall_says_the_first_refusal_and_no_other() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE own (a); CREATE TABLE other (a)").unwrap();
+        let wall = Wall::build(&mut conn, Leave::to(Purpose::Query).and("main", "own")).unwrap();
+        assert!(conn.prepare("SELECT a FROM own").is_ok());
+        assert_eq!(wall.take_refusal(), None);
+        assert_eq!(wall.take_read(), BTreeSet::from(["own".to_owned()]));
+        assert!(conn.prepare("SELECT a, load_extension('x') FROM other").is_err());
+        let refusal = wall.take_refusal().unwrap();
+        assert!(refusal.contains("`other` cannot be queried") || refusal.contains("load_extension"), "{refusal}");
+    }
 }

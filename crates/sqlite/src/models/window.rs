@@ -152,13 +152,14 @@ impl Window {
         if let Some(refusal) = wall.take_refusal() {
             return QueryError::Refused(refusal);
         }
-        match error {
-            rusqlite::Error::MultipleStatement => QueryError::Refused(ONE_STATEMENT.to_owned()),
-            rusqlite::Error::SqlInputError { msg, .. } if msg.starts_with("no such table") => {
-                QueryError::Invalid(format!("{msg}; there are {}", self.relations()))
-            }
-            error => QueryError::Invalid(super::handlers::locate(1, &error).1),
+        if matches!(error, rusqlite::Error::MultipleStatement) {
+            return QueryError::Refused(ONE_STATEMENT.to_owned());
         }
+        let (_, said) = super::handlers::locate(1, &error);
+        if said.starts_with("no such table") {
+            return QueryError::Invalid(format!("{said}; there are {}", self.relations()));
+        }
+        QueryError::Invalid(said)
     }
 }
 
