@@ -28,6 +28,7 @@ pub mod indexes;
 mod leases;
 pub mod location;
 pub mod maintenance;
+mod metered;
 pub mod migrate;
 pub mod models;
 mod read;

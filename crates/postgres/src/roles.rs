@@ -19,12 +19,8 @@ use crate::error::Result;
 pub const ROLES: [&str; 6] = ["owner", "appender", "reader", "projector", "replicator", "sync"];
 
 /// In the order in which they are run.
-pub(crate) const STATEMENTS: [&str; 4] = [
-    sql!("roles/create_roles"),
-    sql!("roles/give_to_owner"),
-    sql!("roles/give_run_sync"),
-    sql!("roles/grant_rights"),
-];
+pub(crate) const STATEMENTS: [&str; 4] =
+    [sql!("roles/create_roles"), sql!("roles/give_to_owner"), sql!("roles/give_run_sync"), sql!("roles/grant_rights")];
 
 /// Does for a store that is up to date what was left out when somebody made it who may not create roles; says so if it was.
 pub(crate) async fn complete(session: &Session, schema: &str) -> Result<Option<String>> {

@@ -1,7 +1,7 @@
 //! One step of a build: events applied and progress moved, in one statement and so in one transaction.
 
-use pacioli_core::place::Place;
 use pacioli_core::Position;
+use pacioli_core::place::Place;
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced, BuildNumber, EngineError, Role, State};
 use pacioli_projection::file::Name;
 

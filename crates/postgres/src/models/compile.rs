@@ -14,8 +14,8 @@ use std::fmt::Write;
 use pacioli_projection::Projection;
 use pacioli_projection::file::{On, Source, Statement};
 
-use crate::error::REFUSED;
 use super::values::{self, BATCH_COLUMNS, EVENT, column, literal, with_batch};
+use crate::error::REFUSED;
 
 /// How every name in a compiled function begins, so that none is a name of the file's.
 pub(super) const PREFIX: &str = "_pacioli_";

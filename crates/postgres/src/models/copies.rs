@@ -32,7 +32,8 @@ pub(super) async fn keep(
         worker.batch_execute(&format!("CREATE SCHEMA {schema}")).await?;
         for row in worker.query(sql!("models/fold/list_columns"), &[&original.schema]).await? {
             let (table, columns): (&str, &str) = (row.get(0), row.get(1));
-            let copy = format!("CREATE TABLE {schema}.\"{table}\" AS SELECT {columns} FROM {}.\"{table}\"", original.schema);
+            let copy =
+                format!("CREATE TABLE {schema}.\"{table}\" AS SELECT {columns} FROM {}.\"{table}\"", original.schema);
             worker.batch_execute(&copy).await?;
         }
         let projection = &original.projection;
@@ -79,8 +80,7 @@ pub(super) async fn load_nearest(fold: &mut Fold<'_>, cut: &Checkpoint) -> Resul
     let (number, copy): (i64, String) = (found.get(0), found.get(1));
     load(session, &copy, &fold.schema).await?;
     let rows = session.query(&home.fill(sql!("models/copies/list_copy_progress")), &[&number]).await?;
-    fold.stands =
-        rows.iter().map(|row| Stand { worker: row.get(0), part: row.get(1), position: row.get(2) }).collect();
+    fold.stands = rows.iter().map(|row| Stand { worker: row.get(0), part: row.get(1), position: row.get(2) }).collect();
     Ok(())
 }
 

@@ -123,7 +123,8 @@ impl Fold<'_> {
 
     async fn step(&self, stand: Stand, to: i64) -> std::result::Result<i64, EngineError> {
         let skip = |position: &i64| *position > stand.position && *position <= to;
-        let skipped = self.original.skipped.iter().filter(|(part, _)| *part == stand.part).map(|(_, position)| *position);
+        let skipped =
+            self.original.skipped.iter().filter(|(part, _)| *part == stand.part).map(|(_, position)| *position);
         let skipped = skipped.filter(skip).min();
         if skipped == Some(stand.position + 1) {
             return Ok(stand.position + 1);

@@ -17,11 +17,12 @@ mod check;
 mod compile;
 mod copies;
 mod fold;
+pub mod functions;
 mod home;
 mod infer;
 mod materialized;
 mod past;
-mod query;
+pub mod query;
 mod scratch;
 mod sync;
 mod values;
@@ -86,7 +87,7 @@ impl PostgresModels {
             Ok::<_, Error>(())
         };
         sweep.await.map_err(Error::into_store_error)?;
-        let queries = Queries::new(Arc::clone(&home), reader);
+        let queries = Queries::new(Arc::clone(&home), reader)?;
         Ok(PostgresModels { home, queries })
     }
 }

@@ -119,7 +119,9 @@ async fn fold_one(
         }) {
             session.batch_execute(&format!("REFRESH MATERIALIZED VIEW {schema}.\"{view}\"")).await?;
         }
-        Ok::<_, Error>(session.batch_execute(&home.fill(sql!("models/fold/grant_scratch")).replace("{build}", schema)).await?)
+        Ok::<_, Error>(
+            session.batch_execute(&home.fill(sql!("models/fold/grant_scratch")).replace("{build}", schema)).await?,
+        )
     };
     finish.await.map_err(engine_error)?;
     Ok((id, fold.schema))
@@ -133,7 +135,8 @@ async fn lay_log(
     cut: &Checkpoint,
     until: Option<Timestamp>,
 ) -> Result<()> {
-    let within = cut.iter().map(|place| format!("partition = {} AND position <= {}", place.partition.0, place.position.0));
+    let within =
+        cut.iter().map(|place| format!("partition = {} AND position <= {}", place.partition.0, place.position.0));
     let mut condition = format!("({})", within.collect::<Vec<_>>().join(" OR "));
     if let Some(until) = until {
         condition += &format!(" AND occurred_at <= to_timestamp(0) + interval '{} us'", until.as_micros());
@@ -158,7 +161,8 @@ pub(super) async fn cut(home: &Home, moment: &Moment) -> std::result::Result<Che
     let find = async {
         let epoch = home.store().shared().recent.epoch();
         let session = reader(home.store().pool()).await?;
-        let rows = session.within(async { Ok(session.query(sql!("models/fold/read_cut"), &[&row::Moment(time)]).await?) });
+        let rows =
+            session.within(async { Ok(session.query(sql!("models/fold/read_cut"), &[&row::Moment(time)]).await?) });
         let positions = rows.await?.iter().map(|row| Position(row.get::<_, i64>(0) as u64)).collect::<Vec<_>>();
         Ok::<_, Error>(Checkpoint::new(positions, epoch))
     };

@@ -41,7 +41,9 @@ pub(super) async fn approach(
             session.query(&advance, &params).await?;
         }
     }
-    Err(Halt::Other(EngineError::Refused(format!("`{name}` falls behind faster than it catches up: try again when less is appended"))))
+    Err(Halt::Other(EngineError::Refused(format!(
+        "`{name}` falls behind faster than it catches up: try again when less is appended"
+    ))))
 }
 
 /// Lets appends write a build from here on: applies what is left while nobody appends. In the session's transaction.

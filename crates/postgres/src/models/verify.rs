@@ -38,7 +38,9 @@ pub(super) async fn verify(
         )));
     }
     if part >= of {
-        return Err(EngineError::Refused(format!("there are {of} parts to sample, numbered from 0, and {part} is none of them")));
+        return Err(EngineError::Refused(format!(
+            "there are {of} parts to sample, numbered from 0, and {part} is none of them"
+        )));
     }
     // A worker of the build is `of` workers of the sample, one of which is folded.
     let sampled = |stand: Stand| Stand { worker: part * original.workers + stand.worker, ..stand };

@@ -58,7 +58,8 @@ async fn a_statement_over_many_events_tells_the_event_once_it_is_alone() {
     world.deposit(1, 2).await;
     world.append("account-0", vec![event("Deposited", r#"{"cents":1.5}"#)]).await;
     let build = world.begin(COUNTS).await;
-    let AdvanceError::Event { place: None, error } = world.models.advance(step(&build, 0, 3, 100)).await.expect_err("it fails")
+    let AdvanceError::Event { place: None, error } =
+        world.models.advance(step(&build, 0, 3, 100)).await.expect_err("it fails")
     else {
         panic!("an event")
     };
@@ -77,12 +78,28 @@ async fn a_file_that_cannot_run_is_refused_with_its_lines() {
     let world = World::new("models_check").await;
     for (from, to, expected) in [
         ("cents BIGINT NOT NULL", "cents BIGINTEGER", "test.sql:5: error: type \"biginteger\" does not exist"),
-        ("cents = cents - CAST(:data.cents AS bigint)", "cents = cents - :data.cents / 100", "test.sql:12: error: `:data.cents` would be a 32-bit integer"),
-        ("cents = cents - CAST(:data.cents AS bigint)", "cents = cents - round(:data.cents)", "CAST(:data.cents AS numeric)"),
+        (
+            "cents = cents - CAST(:data.cents AS bigint)",
+            "cents = cents - :data.cents / 100",
+            "test.sql:12: error: `:data.cents` would be a 32-bit integer",
+        ),
+        (
+            "cents = cents - CAST(:data.cents AS bigint)",
+            "cents = cents - round(:data.cents)",
+            "CAST(:data.cents AS numeric)",
+        ),
         ("cents = cents - CAST(:data.cents AS bigint)", "cents = :occurred_at", "test.sql:12: error:"),
-        ("cents = cents - CAST(:data.cents AS bigint)", "cent = 1", "test.sql:12: error: column \"cent\" of relation \"balances\" does not exist"),
-        ("cents = cents - CAST(:data.cents AS bigint)", "cents = no_such(1)", "test.sql:12: error: function no_such(integer) does not exist"),
-        ("cents = cents - CAST(:data.cents AS bigint)", "cents = pg_backend_pid()", "may not call `pg_backend_pid`"),
+        (
+            "cents = cents - CAST(:data.cents AS bigint)",
+            "cent = 1",
+            "test.sql:12: error: column \"cent\" of relation \"balances\" does not exist",
+        ),
+        (
+            "cents = cents - CAST(:data.cents AS bigint)",
+            "cents = no_such(1)",
+            "test.sql:12: error: a handler cannot call `no_such`",
+        ),
+        ("cents = cents - CAST(:data.cents AS bigint)", "cents = pg_backend_pid()", "cannot call `pg_backend_pid`"),
     ] {
         let text = BALANCES.replace(from, to);
         assert_ne!(text, BALANCES);

@@ -28,7 +28,10 @@ async fn a_view_is_as_it_was_refreshed_and_a_build_that_takes_over_has_a_fresh_o
     let totals = "SELECT (SELECT accounts || '/' || coalesce(cents, 0) FROM pacioli_read.totals) || ' ' || coalesce((SELECT cents FROM pacioli_read.largest), 0)";
     assert_eq!(world.value(totals).await, "0/0 0");
     let views = world.models.materialized(&name("balances"), BuildNumber(1)).await.expect("views");
-    assert_eq!(views.iter().map(|view| (view.view.as_str(), view.every.map(|e| e.as_secs()))).collect::<Vec<_>>(), [("totals", Some(60)), ("largest", None)]);
+    assert_eq!(
+        views.iter().map(|view| (view.view.as_str(), view.every.map(|e| e.as_secs()))).collect::<Vec<_>>(),
+        [("totals", Some(60)), ("largest", None)]
+    );
     for view in ["totals", "largest"] {
         world.models.refresh(&name("balances"), BuildNumber(1), view).await.expect("it is refreshed");
     }
@@ -56,9 +59,11 @@ async fn refreshes_of_one_view_never_overlap() {
     let named = name("balances");
     let refresh = || world.models.refresh(&named, BuildNumber(1), "largest");
     let watch = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
         while world.value(waiting).await != "2" {}
-        let refreshing = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'REFRESH%' AND datname = current_database()";
+        let refreshing =
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'REFRESH%' AND datname = current_database()";
         let refreshing = world.value(refreshing).await;
         query.batch_execute("COMMIT").await.expect("the query ends");
         refreshing

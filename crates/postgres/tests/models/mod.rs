@@ -5,4 +5,5 @@ mod errors;
 mod materialized;
 mod past;
 mod sync;
+mod travel;
 mod world;

@@ -27,14 +27,16 @@ async fn a_build_that_drifted_is_found_and_one_that_did_not_is_not() {
                  DELETE FROM pacioli_balances_1.balances WHERE account = 'account-4';
                  INSERT INTO pacioli_balances_1.balances VALUES ('account-x', 1, 1)";
     world.client().await.batch_execute(spoil).await.expect("it is spoiled");
-    let verified = world.models.verify(&name("balances"), BuildNumber(1), Sample::All, &|_| {}).await.expect("verified");
+    let verified =
+        world.models.verify(&name("balances"), BuildNumber(1), Sample::All, &|_| {}).await.expect("verified");
     assert_eq!(verified.different, 2, "{verified:?}");
     let told = verified.differences.join("\n");
     assert!(told.contains("balances: the fold has (account-4,5,5), and the read model has not"), "{told}");
     assert!(told.contains("balances: the read model has (account-3,7,5), and the fold has not"), "{told}");
     let counts = world.models.verify(&name("counts"), BuildNumber(1), Sample::All, &|_| {}).await.expect("verified");
     assert_eq!((counts.rows, counts.different), (1, 0));
-    let refused = world.models.verify(&name("counts"), BuildNumber(1), Sample::Streams { of: 4, part: 0 }, &|_| {}).await;
+    let refused =
+        world.models.verify(&name("counts"), BuildNumber(1), Sample::Streams { of: 4, part: 0 }, &|_| {}).await;
     assert!(refused.expect_err("not by stream").to_string().contains("parallel-by: stream"));
     assert_eq!(world.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'scratch'").await, "0");
 }
@@ -87,7 +89,9 @@ async fn the_cut_of_a_time_is_the_last_position_recorded_by_then() {
         world.deposit(1, 3).await;
     }
     let client = world.client().await;
-    let rows = client.query("SELECT last_pos, (extract(epoch FROM at) * 1000000)::bigint FROM pacioli.commits ORDER BY 1", &[]).await;
+    let rows = client
+        .query("SELECT last_pos, (extract(epoch FROM at) * 1000000)::bigint FROM pacioli.commits ORDER BY 1", &[])
+        .await;
     for row in rows.expect("commits") {
         let (last, micros): (i64, i64) = (row.get(0), row.get(1));
         for (offset, expected) in [(-1, last - 3), (0, last), (1, last)] {

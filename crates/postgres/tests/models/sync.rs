@@ -42,7 +42,8 @@ fn value(n: i64) -> pacioli_core::NewEvent {
     event("GaugeRead", &format!(r#"{{"value":{n}}}"#))
 }
 
-const STATE: &str = "SELECT string_agg(gauge || '=' || value || '/' || reads, ' ' ORDER BY gauge) FROM pacioli_read.gauge";
+const STATE: &str =
+    "SELECT string_agg(gauge || '=' || value || '/' || reads, ' ' ORDER BY gauge) FROM pacioli_read.gauge";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_there_with_the_append_at_both_doors() {
@@ -79,7 +80,10 @@ async fn what_it_refuses_is_refused_at_both_doors_and_nothing_is_stored() {
     let append = "SELECT * FROM pacioli.append('gauge-1', 'any', ARRAY['{\"type\":\"GaugeRead\",\"data\":{\"value\":-7}}'::jsonb])";
     let error = client.batch_execute(append).await.expect_err("it is refused");
     let error = error.as_db_error().expect("an answer");
-    assert_eq!((error.code().code(), error.constraint(), error.table()), ("P0001", Some("projection-refused"), Some("gauge")));
+    assert_eq!(
+        (error.code().code(), error.constraint(), error.table()),
+        ("P0001", Some("projection-refused"), Some("gauge"))
+    );
     assert!(error.detail().is_some_and(|detail| detail.contains("event at 0:1")), "{error:?}");
     assert_eq!(world.value("SELECT count(*) FROM pacioli.events").await, "0");
     assert!(matches!(world.append("gauge-1", vec![value(8)]).await, AppendOutcome::Appended(_)));
@@ -124,7 +128,10 @@ async fn builds_take_turns_under_load_and_no_event_is_missed_or_applied_twice() 
     };
     let in_sql = async {
         for n in 0..200 {
-            let append = format!("SELECT * FROM pacioli.append('gauge-sql{}', 'any', ARRAY['{{\"type\":\"GaugeRead\",\"data\":{{\"value\":{n}}}}}'::jsonb])", n % 5);
+            let append = format!(
+                "SELECT * FROM pacioli.append('gauge-sql{}', 'any', ARRAY['{{\"type\":\"GaugeRead\",\"data\":{{\"value\":{n}}}}}'::jsonb])",
+                n % 5
+            );
             client.batch_execute(&append).await.expect("it is appended");
         }
     };
