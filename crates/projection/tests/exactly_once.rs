@@ -96,3 +96,16 @@ async fn two_servers_whose_leases_lie_never_apply_an_event_twice() {
         exactly_once_whatever_breaks(seed).await;
     }
 }
+
+mod slow {
+    use super::exactly_once_whatever_breaks;
+
+    /// The same on real threads, in real time.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn two_servers_on_many_threads_never_apply_an_event_twice() {
+        let trials = (100..110).map(|seed| tokio::spawn(exactly_once_whatever_breaks(seed)));
+        for trial in trials.collect::<Vec<_>>() {
+            trial.await.unwrap();
+        }
+    }
+}
