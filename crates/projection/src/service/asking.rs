@@ -183,12 +183,12 @@ impl ReadModels {
         }
     }
 
-    /// Whether a `sync` build serves: appends themselves bring it to the head. The catalogue that is known may be old, so
+    /// Whether a `sync` build serves that appends themselves keep at the head. The catalogue that is known may be old, so
     /// whether it still does is asked.
     async fn is_run_by_appends(&self, name: &Name) -> Result<bool, AskError> {
         let shared = self.shared();
         let known = shared.catalogue.latest().family(name).and_then(|family| family.serving);
-        let Some(known) = known.filter(|serving| serving.projection.mode == Mode::Sync) else { return Ok(false) };
+        let Some(known) = known.filter(|serving| serving.runs_in_appends()) else { return Ok(false) };
         let serving = shared.engine.serving(name).await.map_err(ask_error)?;
         Ok(serving.is_some_and(|(number, _)| number == known.number))
     }
