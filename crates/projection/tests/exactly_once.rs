@@ -29,6 +29,23 @@ async fn a_projection_catches_up_and_follows_the_head() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn batches_grow_to_their_bound_while_it_is_behind_and_shrink_at_the_head() {
+    let world = World::new();
+    let at = world.append("account-1", "MoneyDeposited", 30_000).await;
+    let server = world.server("one").await;
+    server.add(&file("balances", 1, "")).await;
+    assert_eq!(total(&server.caught_up("balances", &at).await), 30_000);
+    let batches = std::mem::take(&mut server.engine.faults().batches);
+    assert_eq!(batches[..8], [64, 128, 256, 512, 1_024, 2_048, 4_096, 5_000]);
+    assert!(batches.iter().all(|events_max| *events_max <= 5_000));
+    for _ in 0..20 {
+        let at = world.append("account-1", "MoneyDeposited", 1).await;
+        server.caught_up("balances", &at).await;
+    }
+    assert_eq!(server.engine.faults().batches.last(), Some(&64));
+}
+
+#[tokio::test(start_paused = true)]
 async fn partitions_and_workers_each_take_their_own_events() {
     let world = World::with_partitions(3);
     world.database.tables().workers_max = 4;
