@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pacioli_core::place::{Checkpoint, Partition, Place, Position};
+use pacioli_core::place::{Checkpoint, Epoch, Partition, Place, Position};
 use pacioli_core::{StoreError, Timestamp};
 
 use crate::answer::Answer;
@@ -38,12 +38,17 @@ pub struct Build {
 impl Build {
     /// Everything up to here is in its tables: the least of its workers.
     pub fn checkpoint(&self, head: &Checkpoint) -> Checkpoint {
-        let least = |partition: Partition| {
-            let stands = self.progress.iter().filter(|stands| stands.partition == partition);
-            stands.map(|stands| stands.position).min().unwrap_or_default()
-        };
-        Checkpoint::new((0..head.partitions()).map(|partition| least(Partition(partition))), head.epoch())
+        least(&self.progress, head.partitions(), head.epoch())
     }
+}
+
+/// The least position of all workers in each partition.
+pub(crate) fn least(progress: &[Progress], partitions: u16, epoch: Epoch) -> Checkpoint {
+    let least = |partition: u16| {
+        let stands = progress.iter().filter(|stands| stands.partition == Partition(partition));
+        stands.map(|stands| stands.position).min().unwrap_or_default()
+    };
+    Checkpoint::new((0..partitions).map(least), epoch)
 }
 
 /// What a build is for.
@@ -90,6 +95,8 @@ pub struct Progress {
     pub position: Position,
     /// How many events were applied.
     pub events: u64,
+    /// The epoch of the log in which it was written: a log that was rewound since may not have all of these events.
+    pub epoch: Epoch,
 }
 
 /// A bounded piece of work: the events of one partition and one worker, in order, in one transaction with the progress.
@@ -107,6 +114,8 @@ pub struct Advance {
     pub up_to: Position,
     /// Events that match, at most; the engine stops behind the last of them.
     pub events_max: usize,
+    /// The log's epoch, to be written beside the progress.
+    pub epoch: Epoch,
 }
 
 /// What an [`Advance`] did.
@@ -290,14 +299,24 @@ pub trait Engine: Send + Sync + 'static {
     /// Findings are errors or warnings, each with its line.
     async fn check(&self, projection: &Projection) -> Result<Vec<Finding>, EngineError>;
 
-    /// All builds there are.
+    /// All builds there are. Asked twice a second: a file that was parsed once need not be parsed again.
     async fn builds(&self) -> Result<Vec<Build>, EngineError>;
 
+    /// The build that serves and where it stands; `None` where none does. Asked every 20 ms while somebody waits for a
+    /// projection that another server runs, so an engine that can answer it from one row should.
+    async fn serving(&self, name: &Name) -> Result<Option<(BuildNumber, Vec<Progress>)>, EngineError> {
+        let builds = self.builds().await?;
+        let serves = |build: &Build| build.projection.name == *name && build.role == Role::Serving;
+        Ok(builds.into_iter().find(serves).map(|build| (build.number, build.progress)))
+    }
+
     /// Makes the tables of a new build at the start of the log and writes it into the catalogue. A projection's first
-    /// build serves at once unless it is `sync`; any other is [`Role::Filling`].
+    /// build serves at once unless it is `sync`; any other is [`Role::Filling`]. A newer version may begin while an older
+    /// one fills; the older one is dropped right after.
     async fn begin(&self, projection: &Projection, workers: u16) -> Result<Build, EngineError>;
 
-    /// Applies events and moves the progress, in one transaction.
+    /// Applies events and moves the progress, in one transaction. A build that is kept does not move
+    /// ([`AdvanceError::Moved`]): a server that was asleep may still believe that it serves.
     async fn advance(&self, advance: Advance) -> Result<Advanced, AdvanceError>;
 
     /// Passes over the one event that a build failed at, and sets it running.
@@ -307,10 +326,12 @@ pub trait Engine: Send + Sync + 'static {
     async fn set_state(&self, name: &Name, build: BuildNumber, state: State) -> Result<(), EngineError>;
 
     /// Lets a build that fills serve, in one transaction; the one that served is kept, and one kept before is dropped.
-    /// A `sync` build is first taken to the head while nobody appends.
+    /// A `sync` build is first taken to the head while nobody appends. Refused where the build does not fill (any more):
+    /// two servers may both believe that they run a projection.
     async fn swap(&self, name: &Name, build: BuildNumber) -> Result<(), EngineError>;
 
-    /// Lets a kept build fill again from where it stands, so that the runner brings it to the head and swaps.
+    /// Lets a kept build fill again from where it stands, so that the runner brings it to the head and swaps. Refused where
+    /// the build is not kept (any more).
     async fn take_back(&self, name: &Name, build: BuildNumber) -> Result<(), EngineError>;
 
     /// Drops a build's tables and its catalogue row.
@@ -342,4 +363,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Answers a point read of a serving build.
     async fn lookup(&self, lookup: Lookup, limits: QueryLimits) -> Result<Answer, QueryError>;
+
+    /// The rows of one relation of a serving build as of a moment, as a query for all of its columns would give them.
+    async fn rows_as_of(&self, table: &str, moment: &Moment, limits: QueryLimits) -> Result<Answer, QueryError>;
 }

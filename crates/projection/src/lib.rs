@@ -16,10 +16,13 @@
 //! and engines run them. Rows and progress move in one transaction, and only from where they stood.
 
 pub mod answer;
+mod catalogue;
 pub mod engine;
 pub mod file;
-
+mod moment;
+mod runner;
 pub mod service;
+pub mod state;
 
 pub use engine::Engine;
 pub use file::Projection;

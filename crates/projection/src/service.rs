@@ -1,21 +1,35 @@
 //! What a server asks about read models: commands on projections, their status, queries that wait.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod adding;
+mod asking;
+mod cache;
+mod commands;
+mod difference;
+mod record;
+mod status;
+
+use std::fmt;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use pacioli_core::place::Checkpoint;
-use pacioli_core::{EventStore, StoreError};
+use pacioli_core::{Clock, EventStore, ReadError, StoreError, SystemClock};
 use serde::Serialize;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 
-use crate::answer::Answer;
-use crate::engine::{
-    BuildNumber, Engine, EngineError, Lookup, Materialized, Moment, QueryError, QueryLimits, Sample, Verified,
-};
+use crate::engine::{Engine, EngineError, Moment, QueryError, QueryLimits};
 use crate::file::{Finding, Name};
+use crate::runner::{Shared, supervise};
+
+use cache::PointReads;
+
+pub(crate) use record::{Command, last_verified, record};
+pub(crate) use status::verified_status;
+pub use status::{ErrorStatus, Status, VerifiedStatus};
 
 /// How read models are run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReadModelsOptions {
     /// Who runs them, for the leases: another word for each process.
     pub owner: String,
@@ -27,6 +41,20 @@ pub struct ReadModelsOptions {
     pub stalled_after: Duration,
     /// Bytes of point reads that are kept in memory.
     pub cache_bytes_max: u64,
+    /// The time, for ages and schedules. No decision about order depends on it.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for ReadModelsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadModelsOptions")
+            .field("owner", &self.owner)
+            .field("batch_max", &self.batch_max)
+            .field("lease_for", &self.lease_for)
+            .field("stalled_after", &self.stalled_after)
+            .field("cache_bytes_max", &self.cache_bytes_max)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for ReadModelsOptions {
@@ -37,16 +65,88 @@ impl Default for ReadModelsOptions {
             lease_for: Duration::from_secs(3),
             stalled_after: Duration::from_secs(300),
             cache_bytes_max: 32 << 20,
+            clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
     }
 }
 
-/// The read models of one store: runs their projections and answers questions. Clones share it.
+/// The read models of one store: runs their projections and answers questions. Clones share it; when the last one is
+/// dropped, everything it started ends.
+///
+/// Commands work on every server, also where another one runs the projection: what is to be lies in the engine's
+/// catalogue, which every leader reads twice a second, and the server that got the command at once. Commands of all servers
+/// come one after the other. Each is done as a whole even where its caller goes away, and is then written into the stream
+/// `$projection-NAME` with its actor. A command that was done and could not be written there is not undone: the server logs
+/// an error that holds all that the event would have said.
 #[derive(Clone)]
 pub struct ReadModels {
-    engine: Arc<dyn Engine>,
-    store: Arc<dyn EventStore>,
+    inner: Arc<Inner>,
 }
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// Held by the command that is under way.
+    commanding: Mutex<()>,
+    point_reads: PointReads,
+    stop: watch::Sender<bool>,
+    supervisor: SyncMutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            supervisor.abort();
+        }
+    }
+}
+
+impl ReadModels {
+    /// Starts the runner: it takes the leases of projections that nobody runs and advances them, until
+    /// [`ReadModels::stop`]. To be called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// The catalogue or the head cannot be read.
+    pub async fn start(
+        engine: Arc<dyn Engine>,
+        store: Arc<dyn EventStore>,
+        options: ReadModelsOptions,
+    ) -> Result<ReadModels, EngineError> {
+        let point_reads = PointReads::new(options.cache_bytes_max);
+        let shared = Arc::new(Shared::open(engine, store, options).await?);
+        let stop = watch::Sender::new(false);
+        let supervisor = tokio::spawn(supervise(Arc::clone(&shared), stop.subscribe()));
+        let supervisor = SyncMutex::new(Some(supervisor));
+        Ok(ReadModels {
+            inner: Arc::new(Inner { shared, commanding: Mutex::default(), point_reads, stop, supervisor }),
+        })
+    }
+
+    /// Stops the runner and gives its leases back, within a few seconds. Questions are answered still.
+    pub async fn stop(&self) {
+        self.inner.stop.send_replace(true);
+        let supervisor = self.inner.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut supervisor) = supervisor
+            && tokio::time::timeout(STOP_MAX, &mut supervisor).await.is_err()
+        {
+            supervisor.abort();
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    fn commanding(&self) -> &Mutex<()> {
+        &self.inner.commanding
+    }
+
+    fn point_reads(&self) -> &PointReads {
+        &self.inner.point_reads
+    }
+}
+
+/// How long the runner may take to stop.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// What became of a file.
 #[derive(Clone, Debug)]
@@ -90,23 +190,13 @@ pub enum CommandError {
     Store(#[from] StoreError),
 }
 
-impl From<EngineError> for CommandError {
-    fn from(error: EngineError) -> CommandError {
-        match error {
-            EngineError::Refused(reason) => CommandError::State(reason),
-            EngineError::File(findings) => CommandError::File(findings),
-            EngineError::Store(error) => CommandError::Store(error),
-        }
-    }
-}
-
 /// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AskError {
     /// A projection has not come to the checkpoint that was asked for in time.
     #[error(
-        "projection `{projection}` is at {checkpoint} and was to be at {at_least}{}; it goes on, ask again later",
-        .why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default()
+        "projection `{projection}` is at {checkpoint} and was to be at {at_least}{}",
+        .why.as_deref().map_or("; it goes on, ask again later".to_owned(), |why| format!(": {why}"))
     )]
     Behind {
         /// Which.
@@ -141,206 +231,25 @@ pub struct Ask {
     pub limits: QueryLimits,
 }
 
-/// How a projection is, as `GET /v1/projections` tells it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Status {
-    /// Its name.
-    pub name: String,
-    /// The version that serves; `None` while the first build of a `sync` projection fills.
-    pub version: Option<u32>,
-    /// The version that is being filled.
-    pub building: Option<u32>,
-    /// `running`, `rebuilding`, `paused` or `failed`.
-    pub state: &'static str,
-    /// `async` or `sync`.
-    pub mode: &'static str,
-    /// Where the serving build stands.
-    pub checkpoint: String,
-    /// The head of the log.
-    pub head: String,
-    /// How many events the serving build is behind the head, those of other categories and types too.
-    pub lag_events: u64,
-    /// How old the oldest event is that it has not looked at; 0 at the head.
-    pub lag_seconds: f64,
-    /// Events it applied in a second, over the last few seconds.
-    pub events_per_second: f64,
-    /// When the build that fills, or else the one that serves, will be at the head at this rate.
-    pub eta_seconds: Option<f64>,
-    /// How much of the log the build that fills has taken, 0 to 1.
-    pub progress: Option<f64>,
-    /// The event and the error that it stopped at.
-    pub error: Option<ErrorStatus>,
-    /// How long it has not moved though it is behind.
-    pub stalled_seconds: f64,
-    /// The tables to query.
-    pub tables: Vec<String>,
-    /// The version that is kept for `rollback`.
-    pub kept: Option<u32>,
-    /// How many workers the serving build has.
-    pub workers: u16,
-    /// The server that runs it; `None` where nobody does.
-    pub runner: Option<String>,
-    /// Materialized views with their age in seconds.
-    pub materialized: BTreeMap<String, Option<f64>>,
-    /// What the last `verify` found and when.
-    pub verified: Option<VerifiedStatus>,
-    /// SHA-256 of the serving file.
-    pub hash: String,
+fn no_such_projection(name: &Name) -> CommandError {
+    CommandError::NotFound(format!(
+        "there is no projection `{name}`; `pacioli projection list` shows those that there are"
+    ))
 }
 
-/// Where and why a projection stopped.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ErrorStatus {
-    /// `partition:position` of the event.
-    pub place: String,
-    /// What the database said.
-    pub error: String,
-    /// When, RFC 3339.
-    pub at: String,
-    /// The version of the file that failed.
-    pub version: u32,
+fn no_such_table(table: &str) -> AskError {
+    AskError::NotFound(format!(
+        "no projection that serves has a table or view `{table}`; `pacioli projection list` shows those that there are"
+    ))
 }
 
-/// What a `verify` found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct VerifiedStatus {
-    /// Up to where.
-    pub checkpoint: String,
-    /// When, RFC 3339.
-    pub at: String,
-    /// Rows that were compared.
-    pub rows: u64,
-    /// Rows that differ.
-    pub different: u64,
-    /// The first few of them in words.
-    pub differences: Vec<String>,
+fn store_error(error: ReadError) -> CommandError {
+    CommandError::Store(as_store_error(error))
 }
 
-impl ReadModels {
-    /// Starts the runner: it takes the leases of projections that nobody runs and advances them, until [`ReadModels::stop`].
-    ///
-    /// # Errors
-    /// The catalogue cannot be read.
-    pub async fn start(
-        engine: Arc<dyn Engine>,
-        store: Arc<dyn EventStore>,
-        options: ReadModelsOptions,
-    ) -> Result<ReadModels, EngineError> {
-        let _ = options;
-        Ok(ReadModels { engine, store })
-    }
-
-    /// Stops the runner and gives its leases back.
-    pub async fn stop(&self) {}
-
-    /// Registers a file. The same file again does nothing; the same version with another text is refused; a higher version
-    /// is filled beside the one that serves and takes over by itself. Returns at once, but a `sync` projection's first
-    /// build is waited for, since it can be relied on only then.
-    ///
-    /// # Errors
-    /// Findings of the check.
-    pub async fn add(&self, file: &str, text: &str, by: Option<&str>) -> Result<Added, CommandError> {
-        let _ = (file, text, by, &self.store);
-        unimplemented!()
-    }
-
-    /// How all projections are, by name.
-    pub async fn list(&self) -> Result<Vec<Status>, CommandError> {
-        unimplemented!()
-    }
-
-    /// How one is.
-    pub async fn status(&self, name: &Name) -> Result<Status, CommandError> {
-        let _ = name;
-        unimplemented!()
-    }
-
-    /// Fills a new build of the version that serves (or of the newest). Written down before it returns.
-    pub async fn rebuild(&self, name: &Name, workers: Option<u16>, by: Option<&str>) -> Result<Status, CommandError> {
-        let _ = (name, workers, by);
-        unimplemented!()
-    }
-
-    /// Gives up the build that fills, and drops its tables.
-    pub async fn cancel(&self, name: &Name, by: Option<&str>) -> Result<Status, CommandError> {
-        let _ = (name, by);
-        unimplemented!()
-    }
-
-    /// Stops it where it is.
-    pub async fn pause(&self, name: &Name, by: Option<&str>) -> Result<Status, CommandError> {
-        let _ = (name, by);
-        unimplemented!()
-    }
-
-    /// Lets it go on after a pause.
-    pub async fn resume(&self, name: &Name, by: Option<&str>) -> Result<Status, CommandError> {
-        let _ = (name, by);
-        unimplemented!()
-    }
-
-    /// Tries the event again that it failed on.
-    pub async fn retry(&self, name: &Name, by: Option<&str>) -> Result<Status, CommandError> {
-        let _ = (name, by);
-        unimplemented!()
-    }
-
-    /// Passes over the event that it failed on.
-    pub async fn skip(&self, name: &Name, reason: &str, by: Option<&str>) -> Result<Status, CommandError> {
-        let _ = (name, reason, by);
-        unimplemented!()
-    }
-
-    /// Lets the version before serve again: it is brought to the head and then takes over.
-    pub async fn rollback(&self, name: &Name, by: Option<&str>) -> Result<Status, CommandError> {
-        let _ = (name, by);
-        unimplemented!()
-    }
-
-    /// Drops the version that is kept for a rollback; with `all`, the projection with all its builds.
-    pub async fn drop_builds(&self, name: &Name, all: bool, by: Option<&str>) -> Result<(), CommandError> {
-        let _ = (name, all, by);
-        unimplemented!()
-    }
-
-    /// Folds again and compares with what serves. The runner of that build waits meanwhile only as long as it must.
-    pub async fn verify(
-        &self,
-        name: &Name,
-        sample: Sample,
-        progress: &(dyn Fn(f64) + Send + Sync),
-    ) -> Result<Verified, CommandError> {
-        let _ = (name, sample, progress);
-        unimplemented!()
-    }
-
-    /// Refreshes a materialized view now.
-    pub async fn refresh(&self, name: &Name, view: &str) -> Result<Vec<Materialized>, CommandError> {
-        let _ = (name, view);
-        unimplemented!()
-    }
-
-    /// Answers a question in SQL.
-    pub async fn query(&self, ask: Ask) -> Result<Answer, AskError> {
-        let _ = ask;
-        unimplemented!()
-    }
-
-    /// Answers a point read, from memory where nothing was committed to that projection since.
-    pub async fn lookup(
-        &self,
-        lookup: Lookup,
-        at_least: Option<&Checkpoint>,
-        deadline: Duration,
-    ) -> Result<Arc<Answer>, AskError> {
-        let _ = (lookup, at_least, deadline);
-        unimplemented!()
-    }
-
-    /// What a table had at one moment and not at another: the rows of both that differ, behind a column `change` that says
-    /// `-` (only `from` has it) or `+` (only `to`).
-    pub async fn diff(&self, table: &str, from: Moment, to: Moment, limits: QueryLimits) -> Result<Answer, AskError> {
-        let _ = (table, from, to, limits, BuildNumber(0), &self.engine);
-        unimplemented!()
+fn as_store_error(error: ReadError) -> StoreError {
+    match error {
+        ReadError::Store(error) => error,
+        other => StoreError::new(other.to_string()),
     }
 }

@@ -445,6 +445,7 @@ async fn a_serving_sync_projection_is_moved_by_appends_alone() {
     };
     assert!(why.contains("cannot be paused"), "{why}");
     let advance = Advance {
+        epoch: pacioli_core::Epoch::FIRST,
         build: Arc::new(serving),
         worker: 0,
         partition: pacioli_core::Partition(0),
@@ -577,7 +578,8 @@ async fn a_damaged_file_keeps_out_what_its_projection_wants_and_nothing_else() {
     // The first page has the schema and where it stands has one of its own, written last; what lies between are rows.
     let root: u32 = {
         let conn = rusqlite::Connection::open(&file).expect("it opens");
-        conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'balances'", [], |row| row.get(0)).expect("a root")
+        conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'balances'", [], |row| row.get(0))
+            .expect("a root")
     };
     let root = root as usize;
     bytes[(root - 1) * 4096..root * 4096].fill(0xa5);
@@ -634,7 +636,8 @@ async fn a_constraint_that_waits_for_the_end_is_refused_in_an_append() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());
     let models = models(&store);
-    let text = sync_balances(1).replace("last_note TEXT", "last_note TEXT REFERENCES balances DEFERRABLE INITIALLY DEFERRED");
+    let text =
+        sync_balances(1).replace("last_note TEXT", "last_note TEXT REFERENCES balances DEFERRABLE INITIALLY DEFERRED");
     let Err(EngineError::File(findings)) = models.begin(&projection(&text), 1).await else { panic!("refused") };
     assert!(findings[0].problem.contains("INITIALLY DEFERRED"), "{findings:?}");
     // One that is checked at once refuses its append.

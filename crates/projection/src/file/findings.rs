@@ -78,7 +78,8 @@ pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     let wrong = wrong.to_lowercase();
     let near = names.into_iter().map(|name| (distance(&wrong, &name.to_lowercase()), name));
     let (distance, name) = near.min_by_key(|(distance, _)| *distance)?;
-    (distance <= name.chars().count() / 3 + 1 && distance < wrong.chars().count()).then_some(name)
+    let length = wrong.chars().count().max(name.chars().count());
+    (distance <= (length / 3).max(1) && distance < length).then_some(name)
 }
 
 /// ` (did you mean …?)`, where there is something near.

@@ -18,9 +18,10 @@ pub(super) fn check(sentence: &Sentence<'_, '_>, findings: &mut Findings) {
     for (at, token) in sentence.tokens().iter().enumerate() {
         let is_member = at > 0 && sentence.is_kind(at - 1, Kind::Dot);
         let calls = sentence.is_kind(at + 1, Kind::Open);
-        let problem = if token.is_one_of(&CLOCK_WORDS) && !is_member || calls && token.is_one_of(&CLOCKS) {
-            "is another time in a rebuild; write `:recorded_at` or `:occurred_at`, in a batch the column of that name"
-        } else if token.kind == Kind::Text && is_now(sentence, at, token.text) {
+        let is_clock = (token.is_one_of(&CLOCK_WORDS) && !is_member)
+            || (calls && token.is_one_of(&CLOCKS))
+            || (token.kind == Kind::Text && is_now(sentence, at, token.text));
+        let problem = if is_clock {
             "is another time in a rebuild; write `:recorded_at` or `:occurred_at`, in a batch the column of that name"
         } else if calls && token.is_one_of(&DICE) {
             "gives other rows in a rebuild; take what is unique from the event: `:id`, or `:stream` and `:version`"

@@ -334,14 +334,11 @@ impl<'a> Lexer<'a, '_> {
             let step = &rest[at..];
             if step.starts_with(".\"") {
                 at = self.quoted('"', at + 1, "name");
-            } else if step.starts_with('.') {
-                at += 1 + word_len(&step[1..]);
-            } else if step.starts_with('[') {
-                let inside = step[1..].find(['\n', ']', '[']);
-                at += match inside {
-                    Some(end) if step[1..].as_bytes()[end] == b']' => end + 2,
-                    _ => 1,
-                };
+            } else if let Some(name) = step.strip_prefix('.') {
+                at += 1 + word_len(name);
+            } else if let Some(inside) = step.strip_prefix('[') {
+                let end = inside.find(['\n', ']', '[']).filter(|end| inside[*end..].starts_with(']'));
+                at += end.map_or(1, |end| end + 2);
             } else {
                 return at;
             }

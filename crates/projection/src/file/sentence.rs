@@ -127,6 +127,11 @@ impl<'t, 'a> Sentence<'t, 'a> {
         self.enclosing.get(at).copied().flatten()
     }
 
+    /// Whether the token stands in a subscript or an array.
+    pub(super) fn is_in_brackets(&self, at: usize) -> bool {
+        self.enclosing(at).is_some_and(|open| self.is_kind(open, Kind::OpenBracket))
+    }
+
     /// Where what opens at `open` is closed.
     pub(super) fn closing(&self, open: usize) -> Option<usize> {
         self.closing.get(open).copied().flatten()

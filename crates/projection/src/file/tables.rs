@@ -49,6 +49,9 @@ const END_OF_TABLES: [&str; 16] = [
     "window",
 ];
 
+/// What is wrong where a table's name is missing, or is a string, which SQLite would take for one.
+const UNNAMED: &str = "a table's name is missing here; write it plainly, without quotes";
+
 /// Looks at the statement from token `from` on.
 pub(super) fn check(
     sentence: &Sentence<'_, '_>,
@@ -111,6 +114,10 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
                 Kind::Close | Kind::CloseBracket => level = outer.pop().unwrap_or_default(),
                 Kind::Comma => level.expects = level.in_tables,
                 Kind::Word | Kind::Quoted => at = self.word(at, token, &mut level),
+                Kind::Text if level.expects => {
+                    level.expects = false;
+                    self.findings.error(token.line, UNNAMED);
+                }
                 _ => {}
             }
             at += 1;
@@ -125,7 +132,11 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
         if before.is_some_and(|before| before.kind == Kind::Dot) {
             return at;
         }
-        if level.expects && !token.is_one_of(&["select", "with", "values"]) {
+        let queries = token.is_one_of(&["select", "with", "values"]);
+        if level.expects && queries {
+            level.in_tables = false;
+        }
+        if level.expects && !queries {
             if token.is_one_of(&["lateral", "only"]) && !sentence.is_kind(at + 1, Kind::Dot) {
                 return at;
             }
@@ -210,6 +221,8 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
     fn writes(&mut self, at: usize) -> usize {
         let sentence = self.sentence;
         let Some((token, name)) = sentence.get(at).and_then(|token| Some((token, token.name()?))) else {
+            let line = sentence.get(at).map_or(sentence.line(), |token| token.line);
+            self.findings.error(line, UNNAMED);
             return at.saturating_sub(1);
         };
         if sentence.is_kind(at + 1, Kind::Dot) {

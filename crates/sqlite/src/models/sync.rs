@@ -168,15 +168,17 @@ impl Known {
 impl Models {
     /// Every build as the contract says it, with where those stand that the writer moves.
     pub(super) fn as_builds(&self) -> Vec<Build> {
-        let as_build = |known: &Known| {
-            if known.is_run_by_writer()
-                && let Err(error) = known.file.refresh_progress()
-            {
-                tracing::warn!(projection = %known.listed.projection.name, %error, "where it stands cannot be read now");
-            }
-            Build { state: self.state(known), ..known.as_build() }
-        };
-        self.builds().all.iter().map(as_build).collect()
+        self.builds().all.iter().map(|known| self.as_build(known)).collect()
+    }
+
+    /// One of them.
+    pub(super) fn as_build(&self, known: &Known) -> Build {
+        if known.is_run_by_writer()
+            && let Err(error) = known.file.refresh_progress()
+        {
+            tracing::warn!(projection = %known.listed.projection.name, %error, "where it stands cannot be read now");
+        }
+        Build { state: self.state(known), ..known.as_build() }
     }
 
     /// How a build is: the catalogue does not know when one is behind that the writer runs.
@@ -284,7 +286,8 @@ impl Models {
 
 /// Whether a definition has a constraint that is checked at the end of a transaction.
 fn is_deferred(sql: &str) -> bool {
-    let words: Vec<String> = sql.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_ascii_uppercase).collect();
+    let words: Vec<String> =
+        sql.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_ascii_uppercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
     words.windows(2).any(|pair| pair == ["INITIALLY", "DEFERRED"])
 }

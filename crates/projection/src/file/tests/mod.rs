@@ -1,3 +1,7 @@
 //! The format of projections.
 
 mod accepted;
+mod beside;
+mod paths;
+mod refused;
+mod tokens;
