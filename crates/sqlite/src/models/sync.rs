@@ -193,7 +193,10 @@ impl Models {
                     worker: 0,
                     partition: head.partition,
                     position: head.position,
-                    events: counted.iter().find(|stands| stands.partition == head.partition).map_or(0, |stands| stands.events),
+                    events: counted
+                        .iter()
+                        .find(|stands| stands.partition == head.partition)
+                        .map_or(0, |stands| stands.events),
                     epoch: heads.epoch(),
                 };
                 heads.iter().map(at_head).collect()

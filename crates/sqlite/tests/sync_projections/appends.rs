@@ -1,24 +1,17 @@
 //! What is acknowledged is in the tables, and what they refuse is nowhere.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use pacioli_core::append::{AppendRequest, Refusal};
-use pacioli_core::store::{AppendError, Direction};
-use pacioli_core::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, NewEvent, Position, ReadStream, Version,
-};
+use pacioli_core::append::Refusal;
+use pacioli_core::{Append, AppendOutcome, EventStore, ExpectedVersion, Filter, Position, Version};
 use pacioli_projection::answer::Value;
-use pacioli_projection::engine::{Advance, AdvanceError, BuildNumber, Engine, EngineError, Role, State};
-use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
+use pacioli_projection::engine::{Engine, EngineError, Role};
+use pacioli_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::models::support::{BALANCES, TOTALS, build, exists, folded, models, moved, name, projection, rows, text, to_head};
-use crate::support::{append, event, open, stream, whole_log};
+use crate::models::support::{TOTALS, build, models, moved, name, projection, rows, text};
+use crate::support::{append, open, stream, whole_log};
 
-use super::{all_at_once, assert_folded, copy_database, one, serve, sync_balances};
+use super::{all_at_once, assert_folded, one, serve, sync_balances};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledged_append_is_in_the_tables() {

@@ -1,24 +1,18 @@
 //! Whatever happened to the files: the tables hold what an independent fold of the log holds, or nothing passes them.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use pacioli_core::append::{AppendRequest, Refusal};
-use pacioli_core::store::{AppendError, Direction};
-use pacioli_core::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, NewEvent, Position, ReadStream, Version,
-};
+use pacioli_core::append::Refusal;
+use pacioli_core::store::AppendError;
+use pacioli_core::{AppendOutcome, EventStore, Position};
 use pacioli_projection::answer::Value;
-use pacioli_projection::engine::{Advance, AdvanceError, BuildNumber, Engine, EngineError, Role, State};
+use pacioli_projection::engine::{Engine, EngineError, Role, State};
 use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
 
-use crate::models::support::{BALANCES, TOTALS, build, exists, folded, models, moved, name, projection, rows, text, to_head};
-use crate::support::{append, event, open, stream, whole_log};
+use crate::models::support::{build, exists, models, moved, name, rows};
+use crate::support::{append, event, open};
 
-use super::{all_at_once, assert_folded, copy_database, one, serve, sync_balances};
+use super::{assert_folded, copy_database, one, serve, sync_balances};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_lost_its_last_commits_catches_up_before_the_next_append() {

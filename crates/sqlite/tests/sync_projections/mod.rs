@@ -1,28 +1,22 @@
 //! `sync` projections run in the append's transaction: what is acknowledged is in their tables, what they refuse is nowhere,
 //! and after whatever happened to the files they hold what an independent fold of the log holds.
 
-
 mod appends;
 mod files;
 mod serving;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use pacioli_core::append::{AppendRequest, Refusal};
-use pacioli_core::store::{AppendError, Direction};
-use pacioli_core::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, NewEvent, Position, ReadStream, Version,
-};
+use pacioli_core::append::AppendRequest;
+use pacioli_core::store::AppendError;
+use pacioli_core::{Append, AppendOutcome, EventStore, ExpectedVersion, NewEvent, Position};
 use pacioli_projection::answer::Value;
-use pacioli_projection::engine::{Advance, AdvanceError, BuildNumber, Engine, EngineError, Role, State};
-use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
+use pacioli_projection::engine::{BuildNumber, Engine, EngineError, Role, State};
+use pacioli_sqlite::{SqliteModels, SqliteStore};
 
-use crate::models::support::{BALANCES, TOTALS, build, exists, folded, models, moved, name, projection, rows, text, to_head};
-use crate::support::{append, event, open, stream, whole_log};
+use crate::models::support::{BALANCES, build, folded, projection, rows, text, to_head};
+use crate::support::stream;
 
 /// The balances, in the append.
 pub(crate) fn sync_balances(version: u32) -> String {
@@ -58,7 +52,10 @@ pub(crate) fn one(account: &str, event: NewEvent) -> AppendRequest {
 }
 
 /// Sends them all at once; the outcomes in their order.
-pub(crate) async fn all_at_once(store: &SqliteStore, appends: Vec<AppendRequest>) -> Vec<Result<AppendOutcome, AppendError>> {
+pub(crate) async fn all_at_once(
+    store: &SqliteStore,
+    appends: Vec<AppendRequest>,
+) -> Vec<Result<AppendOutcome, AppendError>> {
     let send = |append| {
         let store = store.clone();
         tokio::spawn(async move { store.append(append).await })

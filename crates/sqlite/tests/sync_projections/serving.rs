@@ -1,24 +1,17 @@
 //! How a projection comes to serve, and stops.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pacioli_core::append::{AppendRequest, Refusal};
-use pacioli_core::store::{AppendError, Direction};
-use pacioli_core::{
-    Append, AppendOutcome, EventStore, ExpectedVersion, Filter, NewEvent, Position, ReadStream, Version,
-};
+use pacioli_core::store::Direction;
+use pacioli_core::{AppendOutcome, EventStore, Filter, Position, ReadStream};
 use pacioli_projection::answer::Value;
-use pacioli_projection::engine::{Advance, AdvanceError, BuildNumber, Engine, EngineError, Role, State};
-use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
+use pacioli_projection::engine::{Advance, AdvanceError, Engine, EngineError, Role, State};
 
-use crate::models::support::{BALANCES, TOTALS, build, exists, folded, models, moved, name, projection, rows, text, to_head};
-use crate::support::{append, event, open, stream, whole_log};
+use crate::models::support::{BALANCES, build, exists, models, moved, name, projection, rows, to_head};
+use crate::support::{append, open, stream, whole_log};
 
-use super::{all_at_once, assert_folded, copy_database, one, serve, sync_balances};
+use super::{all_at_once, assert_folded, one, serve, sync_balances};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_projection_that_comes_to_serve_under_appends_misses_nothing() {
