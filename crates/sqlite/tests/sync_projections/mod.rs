@@ -3,6 +3,7 @@
 
 mod appends;
 mod files;
+mod killed;
 mod serving;
 
 use std::fs;
