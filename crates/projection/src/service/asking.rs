@@ -153,7 +153,7 @@ impl ReadModels {
         if here().is_some_and(|checkpoint| checkpoint.covers(at_least)) {
             return Ok(());
         }
-        if self.is_run_by_appends(name).await? {
+        if self.is_run_by_appends(name, at_least).await? {
             return Ok(());
         }
         let _waiting = track.wait();
@@ -184,13 +184,16 @@ impl ReadModels {
     }
 
     /// Whether a `sync` build serves that appends themselves keep at the head. The catalogue that is known may be old, so
-    /// whether it still does is asked.
-    async fn is_run_by_appends(&self, name: &Name) -> Result<bool, AskError> {
+    /// whether it still does, and has this, is asked.
+    async fn is_run_by_appends(&self, name: &Name, at_least: &Checkpoint) -> Result<bool, AskError> {
         let shared = self.shared();
         let known = shared.catalogue.latest().family(name).and_then(|family| family.serving);
         let Some(known) = known.filter(|serving| serving.runs_in_appends()) else { return Ok(false) };
         let serving = shared.engine.serving(name).await.map_err(ask_error)?;
-        Ok(serving.is_some_and(|(number, _)| number == known.number))
+        let (partitions, epoch) = (at_least.partitions(), at_least.epoch());
+        Ok(serving.is_some_and(|(number, stands)| {
+            number == known.number && least(&stands, partitions, epoch).covers(at_least)
+        }))
     }
 
     /// Where a projection is that did not come in time, and why.
