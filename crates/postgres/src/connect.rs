@@ -138,6 +138,23 @@ impl Session {
         }
     }
 
+    /// Does work that must come to its end: one that is given up in the middle takes the connection with it, and so its
+    /// transaction.
+    pub(crate) async fn whole<T>(&self, work: impl Future<Output = T>) -> T {
+        struct Unfinished<'a>(&'a AtomicBool, bool);
+        impl Drop for Unfinished<'_> {
+            fn drop(&mut self) {
+                if self.1 {
+                    self.0.store(true, Ordering::Release);
+                }
+            }
+        }
+        let mut unfinished = Unfinished(&self.stalled, true);
+        let done = work.await;
+        unfinished.1 = false;
+        done
+    }
+
     /// Whether nothing can be asked on it any more.
     pub(crate) fn is_over(&self) -> bool {
         self.is_closed() || self.stalled.load(Ordering::Acquire)

@@ -23,6 +23,7 @@ mod connect;
 pub mod doctor;
 mod error;
 mod facts;
+mod flush;
 pub mod indexes;
 mod leases;
 pub mod location;

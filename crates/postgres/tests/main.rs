@@ -7,6 +7,7 @@ mod doctor;
 mod failover;
 mod faults;
 mod indexes;
+mod models;
 mod queries;
 mod roles;
 mod support;

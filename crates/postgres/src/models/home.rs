@@ -1,9 +1,11 @@
 //! Where read models live: the database, the schemas, and the connections that fill them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool::managed::{self, Metrics, RecycleResult};
-use pacioli_core::StoreError;
+use pacioli_projection::Projection;
 
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
@@ -15,27 +17,74 @@ use crate::store::PostgresStore;
 const WORKERS_MAX: usize = 16;
 /// How long who wants one waits for it.
 const POOL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// Files that are kept parsed.
+const PARSED_MAX: usize = 256;
 
-/// The database that holds the read models of a store, and the names of what is there.
+/// The names of what is in a read models' database.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// The name after which all others are made.
+    pub(crate) schema: String,
+    /// Whether the log is there too, and not behind a foreign table.
+    pub(crate) is_beside_the_log: bool,
+}
+
+impl Names {
+    /// The schema that people query: views of the builds that serve, `events` and `projections`.
+    pub(crate) fn read_schema(&self) -> String {
+        format!("{}_read", self.schema)
+    }
+
+    /// The schema of the catalogue.
+    pub(crate) fn catalogue(&self) -> String {
+        format!("{}_projections", self.schema)
+    }
+
+    /// The role that owns read models, where it is there and this login may act as it.
+    pub(crate) fn projector(&self) -> String {
+        format!("{}_projector", self.schema)
+    }
+
+    /// The relation that handlers read events from, with its schema.
+    pub(crate) fn log_relation(&self) -> String {
+        if self.is_beside_the_log { format!("{}.events", self.schema) } else { format!("{}.events", self.catalogue()) }
+    }
+
+    /// Puts the names into a statement: `{catalogue}`, `{read}`, `{log}`, `{schema}`.
+    pub(crate) fn fill(&self, sql: &str) -> String {
+        sql.replace("{catalogue}", &self.catalogue())
+            .replace("{read}", &self.read_schema())
+            .replace("{log}", &self.log_relation())
+            .replace("{schema}", &self.schema)
+    }
+}
+
+/// The database that holds the read models of a store.
 pub(crate) struct Home {
     store: PostgresStore,
     connector: Connector,
-    schema: String,
-    is_beside_the_log: bool,
+    names: Names,
     /// The role that owns what is made here; `None` where this login does.
     role: Option<String>,
     pool: managed::Pool<Workers>,
+    parsed: Mutex<HashMap<(String, String), Arc<Projection>>>,
+    trials: AtomicU64,
+}
+
+impl std::ops::Deref for Home {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.names
+    }
 }
 
 /// A connection out of the pool of those that fill tables.
 pub(crate) type Worker = managed::Object<Workers>;
 
 impl Home {
-    pub(super) fn new(store: PostgresStore, elsewhere: Option<Connector>, role: Option<String>) -> Home {
-        let is_beside_the_log = elsewhere.is_none();
-        let connector = elsewhere.unwrap_or_else(|| store.shared().connector.clone());
-        let schema = connector.location().schema().to_owned();
-        let shared = is_beside_the_log.then(|| Arc::clone(store.shared()));
+    pub(super) fn new(store: PostgresStore, connector: Connector, names: Names, role: Option<String>) -> Home {
+        let shared = names.is_beside_the_log.then(|| Arc::clone(store.shared()));
         let manager = Workers { connector: connector.clone(), shared, role: role.clone() };
         let pool = managed::Pool::builder(manager)
             .max_size(WORKERS_MAX)
@@ -43,7 +92,7 @@ impl Home {
             .wait_timeout(Some(POOL_PATIENCE))
             .build()
             .expect("a pool with a runtime for its timeouts");
-        Home { store, connector, schema, is_beside_the_log, role, pool }
+        Home { store, connector, names, role, pool, parsed: Mutex::default(), trials: AtomicU64::default() }
     }
 
     /// The store whose log is read.
@@ -61,11 +110,6 @@ impl Home {
         self.connector.location()
     }
 
-    /// Whether the log is in the same schema's database, and not behind a foreign table.
-    pub(crate) fn is_beside_the_log(&self) -> bool {
-        self.is_beside_the_log
-    }
-
     /// The role that owns what is made here, where it is not this login.
     pub(crate) fn role(&self) -> Option<&str> {
         self.role.as_deref()
@@ -73,22 +117,12 @@ impl Home {
 
     /// The name after which all others are made.
     pub(crate) fn schema(&self) -> &str {
-        &self.schema
+        &self.names.schema
     }
 
-    /// The schema that people query: views of the builds that serve, `events` and `projections`.
-    pub(crate) fn read_schema(&self) -> String {
-        format!("{}_read", self.schema)
-    }
-
-    /// The schema of the catalogue.
-    pub(crate) fn catalogue(&self) -> String {
-        format!("{}_projections", self.schema)
-    }
-
-    /// The relation that handlers read events from, with its schema.
-    pub(crate) fn log_relation(&self) -> String {
-        if self.is_beside_the_log { format!("{}.events", self.schema) } else { format!("{}.events", self.catalogue()) }
+    /// Whether the log is in the same database, and not behind a foreign table.
+    pub(crate) fn is_beside_the_log(&self) -> bool {
+        self.names.is_beside_the_log
     }
 
     /// A connection that may change the catalogue and the builds.
@@ -102,18 +136,37 @@ impl Home {
         }
     }
 
-    /// Puts the names of what is here into a statement: `{catalogue}`, `{read}`, `{schema}`, `{log}`.
-    pub(crate) fn fill(&self, sql: &str) -> String {
-        sql.replace("{catalogue}", &self.catalogue())
-            .replace("{read}", &self.read_schema())
-            .replace("{log}", &self.log_relation())
-            .replace("{schema}", &self.schema)
+    /// Takes a connection out of the pool for good, to hold what belongs to a session; the pool makes another.
+    pub(crate) async fn own_session(&self) -> Result<Session> {
+        Ok(Worker::take(self.worker().await?))
     }
-}
 
-/// A connector for read models in another database than the log's.
-pub(super) fn elsewhere(models: Location) -> std::result::Result<Connector, StoreError> {
-    Connector::new(models)
+    /// The name of a schema that is made and rolled back.
+    pub(super) fn trial_schema(&self) -> String {
+        let trial = self.trials.fetch_add(1, Ordering::Relaxed);
+        format!("{}_t{}_{trial}", self.schema(), std::process::id())
+    }
+
+    /// A file, parsed once.
+    pub(super) fn parsed(
+        &self,
+        file: &str,
+        text: &str,
+        parse: impl FnOnce() -> Result<Projection>,
+    ) -> Result<Arc<Projection>> {
+        let key = (file.to_owned(), text.to_owned());
+        let known = |parsed: &HashMap<_, Arc<Projection>>| parsed.get(&key).cloned();
+        if let Some(known) = known(&self.parsed.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(known);
+        }
+        let projection = Arc::new(parse()?);
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if parsed.len() >= PARSED_MAX {
+            parsed.clear();
+        }
+        parsed.insert(key, Arc::clone(&projection));
+        Ok(projection)
+    }
 }
 
 /// Makes and keeps the connections that fill tables.
@@ -134,6 +187,9 @@ impl managed::Manager for Workers {
                 Some(shared) => shared.connect(Purpose::Project).await?,
                 None => self.connector.connect(Purpose::Project).await?,
             };
+            // Rows and progress commit together: a crash that loses the last of them sets a build back to where both were,
+            // and it goes on from there. What must not be lost says so itself.
+            session.batch_execute("SET synchronous_commit = off").await?;
             take_role(&session, self.role.as_deref()).await?;
             Ok(session)
         };
@@ -152,7 +208,7 @@ impl managed::Manager for Workers {
 /// Acts as the role that owns read models from here on.
 pub(super) async fn take_role(session: &Session, role: Option<&str>) -> Result<()> {
     match role {
-        Some(role) => Ok(session.batch_execute(&format!("SET ROLE {role}")).await?),
+        Some(role) => Ok(session.batch_execute(&format!("SET ROLE \"{}\"", role.replace('"', "\"\""))).await?),
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use super::header::{self, Annotation};
 use super::lex::Kind;
 use super::sentence::Sentence;
 use super::tables::{self, Place};
-use super::{Definition, Makes, fold};
+use super::{Definition, Makes, fold, values};
 
 /// Bytes of a name that both databases take.
 const NAME_BYTES_MAX: usize = 63;
@@ -62,6 +62,7 @@ pub(super) fn read(
 ) -> Option<Definition> {
     let mut reader = Reader { sentence, at: 1, owned, findings };
     let makes = reader.makes(materialized);
+    values::check_parameters(sentence, findings);
     for token in sentence.tokens().iter().filter(|token| token.kind == Kind::Value) {
         findings.error(token.line, format!("`{}` is of an event; named values stand in handlers only", token.text));
     }
@@ -103,7 +104,7 @@ impl Reader<'_, '_, '_> {
     }
 
     fn makes(&mut self, materialized: Option<Annotation<'_>>) -> Option<Makes> {
-        let (start, owned) = (self.at, self.owned);
+        let start = self.at;
         self.refuse(
             &["or", "replace"],
             "each build has a place of its own, so there is nothing to replace; leave OR REPLACE out",
@@ -120,7 +121,7 @@ impl Reader<'_, '_, '_> {
             return self.materialized_view(materialized);
         } else if !unique && self.take(&["table"]) {
             let name = self.name("table")?;
-            self.table_rest();
+            self.columns(&name);
             Makes::Table(name)
         } else if !unique && self.take(&["virtual", "table"]) {
             let name = self.name("virtual table")?;
@@ -143,7 +144,6 @@ impl Reader<'_, '_, '_> {
             return None;
         };
         self.tell_idle(materialized);
-        let _ = owned;
         Some(makes)
     }
 
@@ -202,7 +202,7 @@ impl Reader<'_, '_, '_> {
         if self.sentence.is_kind(self.at + 1, Kind::Dot) {
             self.error(QUALIFIED);
         } else if !self.owned.tables.contains(&table.as_str()) && !self.owned.materialized.contains(&table.as_str()) {
-            let meant = perhaps(&table, self.owned.tables.iter().copied());
+            let meant = perhaps(&table, self.owned.tables.iter().copied()).unwrap_or_default();
             self.error(format!("`{table}` is no table that this file makes above{meant}"));
         }
         Some(Makes::Index { name, table, unique })
@@ -214,8 +214,8 @@ impl Reader<'_, '_, '_> {
             &["if", "not", "exists"],
             "each build has a place of its own, so a name that exists is a mistake; leave IF NOT EXISTS out",
         );
-        let Some(name) = self.sentence.get(self.at).and_then(|token| token.name()) else {
-            self.error(format!("the {what} has no name"));
+        let Some((token, name)) = self.sentence.get(self.at).and_then(|token| Some((token, token.name()?))) else {
+            self.error(format!("the {what} has no name; write it behind CREATE {}", what.to_uppercase()));
             return None;
         };
         if self.sentence.is_kind(self.at + 1, Kind::Dot) {
@@ -226,12 +226,13 @@ impl Reader<'_, '_, '_> {
             return name;
         }
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        if name.len() > NAME_BYTES_MAX
-            || !name.bytes().all(plain)
-            || !name.starts_with(|c: char| c.is_ascii_lowercase())
-        {
+        // PostgreSQL folds what is not quoted and SQLite does not: written small, it is one name everywhere.
+        let written = token.text.trim_matches(['"', '`', '[', ']']);
+        let is_plain = name == written && name.bytes().all(plain) && name.starts_with(|c: char| c.is_ascii_lowercase());
+        if name.len() > NAME_BYTES_MAX || !is_plain {
             self.error(format!(
-                "`{name}` is no name that both databases take; write up to {NAME_BYTES_MAX} lower-case letters, digits and `_`, beginning with a letter"
+                "`{written}` is no name that both databases take; write up to {NAME_BYTES_MAX} lower-case letters, digits \
+                 and `_`, beginning with a letter"
             ));
         } else if RESERVED.contains(&name.as_str()) {
             self.error(format!("`{name}` means something else in queries; choose another name"));
@@ -245,40 +246,54 @@ impl Reader<'_, '_, '_> {
     }
 
     /// What stands behind a table's name.
-    fn table_rest(&mut self) {
+    fn columns(&mut self, table: &str) {
         let tokens = self.sentence.tokens();
-        let top = |at: &usize| self.sentence.enclosing(*at).is_none();
-        if let Some(at) = (self.at..tokens.len()).filter(top).find(|at| tokens[*at].is("as")) {
-            self.at = at;
+        let top: Vec<usize> = (self.at..tokens.len()).filter(|at| self.sentence.enclosing(*at).is_none()).collect();
+        if let Some(at) = top.iter().find(|at| tokens[**at].is("as")) {
+            self.at = *at;
             return self.error("handlers fill the tables from the log; write the columns instead of AS SELECT");
         }
         if !self.sentence.is_kind(self.at, Kind::Open) {
             return self.error("a table needs its columns: CREATE TABLE name (column type, …)");
         }
-        let Some(close) = self.sentence.closing(self.at) else { return };
-        for at in self.at..close {
-            let name = tokens[at + 1].name().filter(|_| tokens[at].is("references"));
-            if let Some(name) = name
-                && !self.owned.tables.contains(&name.as_str())
-                && tokens.get(2).and_then(|token| token.name()).as_ref() != Some(&name)
-            {
-                self.findings.error(
-                    tokens[at].line,
-                    format!(
-                        "`{name}` is no table that this file makes above; a projection stands on its own tables only"
-                    ),
-                );
+        let open = self.at;
+        let Some(close) = self.sentence.closing(open) else { return };
+        for at in open + 1..close {
+            self.at = at;
+            if tokens[at].is("references") {
+                self.reference(table);
+            }
+            let begins = |at: usize| matches!(tokens[at].kind, Kind::Open | Kind::Comma);
+            let is_type = begins(at - 2) && !begins(at - 1) && self.sentence.enclosing(at) == Some(open);
+            let counts = is_type && tokens[at].is_one_of(&["serial", "bigserial", "smallserial"]);
+            if counts || (tokens[at].is("identity") && tokens[at - 1].is("as")) {
+                self.error(format!(
+                    "{} counts on in a rebuild, and leaves gaps; take a number from the event: `:position` or `:version`",
+                    tokens[at].text.to_uppercase()
+                ));
             }
         }
-        self.at = close + 1;
         let allowed = ["without", "rowid", "strict", "with"];
-        if let Some(wrong) = (self.at..tokens.len())
-            .filter(top)
-            .find(|at| tokens[*at].kind == Kind::Word && !tokens[*at].is_one_of(&allowed))
-        {
-            self.at = wrong;
-            let word = tokens[wrong].text.to_uppercase();
-            self.error(format!("{word} is not for a table of a projection; behind its columns stand WITHOUT ROWID and STRICT on SQLite, or WITH (…) on PostgreSQL"));
+        let wrong = |at: &&usize| **at > close && tokens[**at].kind == Kind::Word && !tokens[**at].is_one_of(&allowed);
+        if let Some(wrong) = top.iter().find(wrong) {
+            self.at = *wrong;
+            self.error(format!(
+                "{} is not for a table of a projection; behind its columns stand WITHOUT ROWID and STRICT on SQLite, \
+                 or WITH (…) on PostgreSQL",
+                tokens[*wrong].text.to_uppercase()
+            ));
+        }
+    }
+
+    /// The table that a column refers to.
+    fn reference(&mut self, of: &str) {
+        let Some(name) = self.sentence.get(self.at + 1).and_then(|token| token.name()) else { return };
+        if self.sentence.is_kind(self.at + 2, Kind::Dot) {
+            self.error(QUALIFIED);
+        } else if name != of && !self.owned.tables.contains(&name.as_str()) {
+            self.error(format!(
+                "`{name}` is no table that this file makes above; a projection stands on its own tables only"
+            ));
         }
     }
 }

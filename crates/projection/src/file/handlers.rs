@@ -4,9 +4,9 @@ use super::definitions::Owned;
 use super::findings::Findings;
 use super::lex::Kind;
 use super::sentence::Sentence;
-use super::statement::Statement;
+use super::statement::{Piece, Statement};
 use super::tables::{self, Place};
-use super::{On, fold};
+use super::{On, fold, values};
 
 /// What a handler may do.
 const VERBS: [&str; 4] = ["insert", "update", "delete", "replace"];
@@ -53,9 +53,14 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Statement {
     check_verb(sentence, findings);
+    let answers = |at: &usize| sentence.is(*at, "returning") && sentence.enclosing(*at).is_none();
+    if let Some(at) = (1..sentence.tokens().len()).find(answers) {
+        findings.error(sentence.tokens()[at].line, "RETURNING gives rows to nobody here; take it out");
+    }
     let place = if *on == On::Batch { Place::Batch } else { Place::Event };
     tables::check(sentence, 0, place, owned, findings);
     fold::check(sentence, findings);
+    values::check_parameters(sentence, findings);
     if place == Place::Event {
         return sentence.statement(text, findings);
     }
@@ -66,7 +71,7 @@ pub(super) fn read(
         );
         findings.error(token.line, problem);
     }
-    Statement { pieces: vec![super::Piece::Sql(sentence.plain(text))], line: sentence.line() }
+    Statement { pieces: vec![Piece::Sql(sentence.plain(text))], line: sentence.line() }
 }
 
 fn check_verb(sentence: &Sentence<'_, '_>, findings: &mut Findings) {

@@ -11,6 +11,11 @@
 //! INSERT INTO balances (account, cents) VALUES (:stream, :data.cents)
 //! ON CONFLICT (account) DO UPDATE SET cents = balances.cents + excluded.cents;
 //! ```
+//!
+//! `lex` cuts the text into tokens, `parse` puts them together to annotations and statements; `header` reads the first,
+//! `definitions` and `handlers` the others, over a `sentence` that knows which parentheses enclose what. `tables` looks
+//! which tables a statement names, `fold` what would give other rows in a rebuild, and `values` what a named value is.
+//! What only a database can tell, an engine checks; what only the log can tell, [`check_paths`].
 
 use std::fmt;
 use std::time::Duration;
@@ -24,6 +29,7 @@ mod handlers;
 mod header;
 mod lex;
 mod parse;
+mod paths;
 mod sentence;
 mod statement;
 mod tables;
@@ -32,6 +38,7 @@ mod tests;
 mod values;
 
 pub use findings::{Finding, Severity, listed};
+pub use paths::{EVENTS_LOOKED_AT_MAX, PathUse, check_paths};
 pub use statement::{Beside, NamedValue, Piece, Source, Statement, Step};
 
 /// A projection's name: up to 40 lower-case letters, digits and `_`, beginning with a letter.
@@ -186,9 +193,8 @@ impl Projection {
     /// The events it wants: those of its categories and types, or those that its handlers name; without either, all but
     /// those of the system's own streams, whose names begin with `$`.
     pub fn filter(&self) -> Filter {
-        let each = self.handlers.iter().all(|handler| matches!(handler.on, On::Types(_)));
         let mut types = self.types.clone();
-        if types.is_empty() && each {
+        if types.is_empty() && self.is_for_named_types() {
             for one in self.handlers.iter().flat_map(Handler::types) {
                 if !types.contains(one) {
                     types.push(one.clone());
@@ -198,20 +204,28 @@ impl Projection {
         Filter { categories: self.categories.clone(), types, ..Filter::default() }
     }
 
-    /// Whether it passes over the system's own streams, whose names begin with `$`: where the [filter](Projection::filter)
-    /// lets in everything else.
+    /// Whether it passes over the system's own streams, whose names begin with `$`: where its [filter](Projection::filter)
+    /// lets in everything else. Who names a category or types gets what is named, wherever it lies.
     pub fn excludes_system(&self) -> bool {
-        self.filter().is_empty()
+        self.categories.is_empty() && self.types.is_empty() && !self.is_for_named_types()
     }
 
     /// Whether it wants an event of this type in a stream of this category.
     pub fn wants(&self, event_type: &EventType, category: &str) -> bool {
-        let filter = self.filter();
-        if filter.is_empty() {
+        if self.excludes_system() {
             return !category.starts_with('$');
         }
-        (filter.categories.is_empty() || filter.categories.iter().any(|one| one.as_str() == category))
-            && (filter.types.is_empty() || filter.types.contains(event_type))
+        let of_type = if !self.types.is_empty() {
+            self.types.contains(event_type)
+        } else {
+            !self.is_for_named_types() || self.handlers.iter().any(|handler| handler.types().contains(event_type))
+        };
+        of_type && (self.categories.is_empty() || self.categories.iter().any(|one| one.as_str() == category))
+    }
+
+    /// Whether every handler names its types.
+    fn is_for_named_types(&self) -> bool {
+        self.handlers.iter().all(|handler| matches!(handler.on, On::Types(_)))
     }
 
     /// The tables, virtual tables and views it owns, by name, in the order of the file.

@@ -9,6 +9,9 @@ use super::lex::{Kind, Token, lex};
 use super::sentence::Sentence;
 use super::{Definition, Handler, Makes, Mode, On, Projection, Severity, handlers};
 
+/// Bytes of a file, at most.
+const FILE_BYTES_MAX: usize = 1 << 20;
+
 /// A part of a file.
 enum Part<'a> {
     Annotation(Annotation<'a>),
@@ -17,10 +20,21 @@ enum Part<'a> {
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Projection, Vec<Finding>> {
     let mut findings = Findings::of(file);
+    if text.len() > FILE_BYTES_MAX {
+        let problem = format!("the file has {} bytes; at most {FILE_BYTES_MAX} are read", text.len());
+        findings.error(1, problem);
+        return Err(findings.sorted());
+    }
     let tokens = lex(text, &mut findings);
     let parts = parts(&tokens, &mut findings);
-    let mut reader =
-        Reader { text, findings, header: Header::default(), definitions: Vec::new(), handlers: Vec::new() };
+    let mut reader = Reader {
+        text,
+        findings,
+        header: Header::default(),
+        definitions: Vec::new(),
+        handlers: Vec::new(),
+        creates: false,
+    };
     reader.read(&parts);
     reader.finish(file)
 }
@@ -75,6 +89,8 @@ struct Reader<'a> {
     header: Header,
     definitions: Vec<Definition>,
     handlers: Vec<Handler>,
+    /// Whether there was a CREATE, even one that was refused.
+    creates: bool,
 }
 
 impl Reader<'_> {
@@ -122,7 +138,7 @@ impl Reader<'_> {
             if name == "on batch" || value == "batch" { On::Batch } else { On::Every }
         });
         if let On::Types(types) = &on
-            && let Some(header) = self.header.line_of("types")
+            && let Some(header) = self.header.line_of("types").filter(|_| !self.header.types.is_empty())
         {
             for one in types.iter().filter(|one| !self.header.types.contains(one)) {
                 let problem = format!(
@@ -137,6 +153,7 @@ impl Reader<'_> {
     fn statement(&mut self, tokens: &[Token<'_>], materialized: Option<Annotation<'_>>) {
         let sentence = Sentence::new(tokens, &mut self.findings);
         let creates = sentence.is(0, "create");
+        self.creates |= creates;
         if creates && self.handlers.is_empty() {
             let owned = Owned::of(&self.definitions);
             let made = definitions::read(&sentence, self.text, &owned, materialized, &mut self.findings);
@@ -190,7 +207,7 @@ impl Reader<'_> {
     fn check(&mut self) {
         self.header.check(&mut self.findings);
         let makes_table = |made: &Definition| matches!(made.makes, Makes::Table(_) | Makes::VirtualTable(_));
-        if !self.definitions.iter().any(makes_table) {
+        if !self.creates || !self.definitions.is_empty() && !self.definitions.iter().any(makes_table) {
             self.findings
                 .error(1, "the file makes no table; a projection writes into tables of its own: CREATE TABLE …");
         }

@@ -49,6 +49,9 @@ const END_OF_TABLES: [&str; 16] = [
     "window",
 ];
 
+/// What is wrong where a table's name is missing, or is a string, which SQLite would take for one.
+const UNNAMED: &str = "a table's name is missing here; write it plainly, without quotes";
+
 /// Looks at the statement from token `from` on.
 pub(super) fn check(
     sentence: &Sentence<'_, '_>,
@@ -57,7 +60,11 @@ pub(super) fn check(
     owned: &Owned<'_>,
     findings: &mut Findings,
 ) {
-    let mut checker = Checker { sentence, place, owned, named: named_queries(sentence), findings };
+    let named = named_queries(sentence);
+    if named.iter().any(|name| name == "batch") {
+        findings.error(sentence.line(), "`batch` is the relation of a batch's events; give the query another name");
+    }
+    let mut checker = Checker { sentence, place, owned, named, findings };
     checker.run(from);
 }
 
@@ -111,6 +118,10 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
                 Kind::Close | Kind::CloseBracket => level = outer.pop().unwrap_or_default(),
                 Kind::Comma => level.expects = level.in_tables,
                 Kind::Word | Kind::Quoted => at = self.word(at, token, &mut level),
+                Kind::Text if level.expects => {
+                    level.expects = false;
+                    self.findings.error(token.line, UNNAMED);
+                }
                 _ => {}
             }
             at += 1;
@@ -125,7 +136,11 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
         if before.is_some_and(|before| before.kind == Kind::Dot) {
             return at;
         }
-        if level.expects && !token.is_one_of(&["select", "with", "values"]) {
+        let queries = token.is_one_of(&["select", "with", "values"]);
+        if level.expects && queries {
+            level.in_tables = false;
+        }
+        if level.expects && !queries {
             if token.is_one_of(&["lateral", "only"]) && !sentence.is_kind(at + 1, Kind::Dot) {
                 return at;
             }
@@ -194,8 +209,8 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
             ),
             _ => {
                 let tables = self.owned.tables.iter().chain(&self.owned.views).copied();
-                let meant = perhaps(&name, tables);
-                format!("`{name}` is no table of this file{meant}; a projection reads what it makes itself{}", self.or_batch())
+                let rule = format!("; a projection reads what it makes itself{}", self.or_batch());
+                format!("`{name}` is no table of this file{}", perhaps(&name, tables).unwrap_or(rule))
             }
         };
         self.findings.error(token.line, problem);
@@ -210,6 +225,8 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
     fn writes(&mut self, at: usize) -> usize {
         let sentence = self.sentence;
         let Some((token, name)) = sentence.get(at).and_then(|token| Some((token, token.name()?))) else {
+            let line = sentence.get(at).map_or(sentence.line(), |token| token.line);
+            self.findings.error(line, UNNAMED);
             return at.saturating_sub(1);
         };
         if sentence.is_kind(at + 1, Kind::Dot) {
@@ -221,9 +238,9 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
         } else if self.owned.views.contains(&name.as_str()) {
             self.findings.error(token.line, format!("`{name}` is a view; write the table that it reads"));
         } else if !self.owned.tables.contains(&name.as_str()) {
-            let meant = perhaps(&name, self.owned.tables.iter().copied());
-            let problem =
-                format!("`{name}` is no table of this file{meant}; a projection writes the tables that it makes");
+            let rule = || "; a projection writes the tables that it makes".to_owned();
+            let meant = perhaps(&name, self.owned.tables.iter().copied()).unwrap_or_else(rule);
+            let problem = format!("`{name}` is no table of this file{meant}");
             self.findings.error(token.line, problem);
         }
         at

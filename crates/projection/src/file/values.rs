@@ -1,7 +1,7 @@
 //! Named values: what `:data.items[0].sku` means, and what stands beside it.
 
-use super::findings::nearest;
-use super::lex::{Kind, begins_name};
+use super::findings::{Findings, nearest};
+use super::lex::{Kind, Token, begins_name};
 use super::sentence::Sentence;
 use super::statement::{Beside, Source, Step};
 
@@ -68,6 +68,8 @@ fn step(rest: &str) -> Option<(Step, &str)> {
 
 /// These take their type from their arguments, so that what stands beside them counts.
 const CHOICES: [&str; 4] = ["coalesce", "nullif", "greatest", "least"];
+/// So many parentheses are looked through.
+const DEPTH_MAX: usize = 32;
 const ARITHMETIC: [&str; 5] = ["+", "-", "*", "/", "%"];
 const COMPARISONS: [&str; 8] = ["=", "==", "<>", "!=", "<", ">", "<=", ">="];
 
@@ -75,10 +77,10 @@ const COMPARISONS: [&str; 8] = ["=", "==", "<>", "!=", "<", ">", "<=", ">="];
 pub(super) fn beside(sentence: &Sentence<'_, '_>, at: usize) -> Beside {
     let mut beside = Beside::default();
     let (mut first, mut last) = (at, at);
-    loop {
+    for _ in 0..DEPTH_MAX {
         let before = first.checked_sub(1).and_then(|before| sentence.get(before));
         let behind = sentence.get(last + 1);
-        let is_operator = |side: Option<&super::lex::Token<'_>>, operators: &[&str]| {
+        let is_operator = |side: Option<&Token<'_>>, operators: &[&str]| {
             side.is_some_and(|token| token.kind == Kind::Operator && operators.contains(&token.text))
         };
         beside.cast |= is_operator(behind, &["::"]);
@@ -95,7 +97,7 @@ pub(super) fn beside(sentence: &Sentence<'_, '_>, at: usize) -> Beside {
             continue;
         }
         let Some(function) = function else { return beside };
-        let begins = |side: Option<&super::lex::Token<'_>>| side.is_some_and(|token| token.kind != Kind::Operator);
+        let begins = |side: Option<&Token<'_>>| side.is_some_and(|token| token.kind != Kind::Operator);
         let whole = begins(before) && begins(behind);
         if function.eq_ignore_ascii_case("cast") {
             beside.cast |= whole && behind.is_some_and(|token| token.is("as"));
@@ -108,12 +110,10 @@ pub(super) fn beside(sentence: &Sentence<'_, '_>, at: usize) -> Beside {
         if beside.cast || !whole {
             return beside;
         }
-        beside.number |= sentence.arguments(open).into_iter().any(|(from, to)| {
-            let range = if sentence.get(from).is_some_and(|token| token.is_operator("-")) { from + 1 } else { from };
-            range == to && sentence.get(range).is_some_and(|token| token.kind == Kind::Number)
-        });
+        beside.number |= sentence.has_number(open);
         (first, last) = (open - 1, close);
     }
+    beside
 }
 
 fn number_begins(sentence: &Sentence<'_, '_>, at: usize) -> bool {
@@ -123,4 +123,32 @@ fn number_begins(sentence: &Sentence<'_, '_>, at: usize) -> bool {
 
 fn number_ends(sentence: &Sentence<'_, '_>, at: usize) -> bool {
     sentence.get(at).is_some_and(|token| token.kind == Kind::Number)
+}
+
+/// Tells parameters that are no named values: SQLite would take each for NULL and say nothing.
+pub(super) fn check_parameters(sentence: &Sentence<'_, '_>, findings: &mut Findings) {
+    for (at, token) in sentence.tokens().iter().enumerate().filter(|(_, token)| token.kind == Kind::Operator) {
+        let behind = sentence.get(at + 1);
+        let glued = |kind| behind.is_some_and(|next| next.kind == kind && next.start == token.end());
+        let before = at.checked_sub(1).and_then(|before| sentence.get(before)).map(|token| token.kind);
+        let parts = |kind: Option<Kind>| {
+            kind.is_none_or(|kind| matches!(kind, Kind::Open | Kind::Close | Kind::Comma | Kind::Operator))
+        };
+        let stands_alone = matches!(before, None | Some(Kind::Open | Kind::Comma | Kind::Operator))
+            || parts(behind.map(|next| next.kind).filter(|kind| *kind != Kind::Open));
+        let (is_parameter, hint) = match token.text {
+            // On PostgreSQL also an operator between two values.
+            "?" => (glued(Kind::Number) || stands_alone, ""),
+            "@" => (glued(Kind::Word), "; PostgreSQL's `@` is written abs(…)"),
+            ":" => (glued(Kind::Number) && !sentence.is_in_brackets(at), ""),
+            _ => (false, ""),
+        };
+        if is_parameter {
+            let number =
+                behind.filter(|next| next.start == token.end() && matches!(next.kind, Kind::Number | Kind::Word));
+            let written = format!("{}{}", token.text, number.map_or("", |number| number.text));
+            let problem = format!("`{written}` is no named value; write `:stream`, `:data.amount` …{hint}");
+            findings.error(token.line, problem);
+        }
+    }
 }

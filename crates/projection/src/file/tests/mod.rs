@@ -1,3 +1,8 @@
 //! The format of projections.
 
 mod accepted;
+mod beside;
+mod documented;
+mod paths;
+mod refused;
+mod tokens;

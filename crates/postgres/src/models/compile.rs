@@ -1,0 +1,214 @@
+//! Compiles a projection's handlers into one PL/pgSQL function over a range of positions.
+//!
+//! ```text
+//! apply(part, after, up to, events at most, worker, workers, occurred until) -> (position, events)
+//! ```
+//!
+//! Handlers of single events run in a loop over the range; then each statement of a batch runs once over the same events.
+//! What fails is caught once for the whole range, and told again with the place and the line in the file. Statements of the
+//! loop have plans that are kept; what reads the log is planned with its bounds, so that only the chunks in question are
+//! opened.
+
+use std::fmt::Write;
+
+use pacioli_projection::Projection;
+use pacioli_projection::file::{On, Source, Statement};
+
+use super::values::{self, BATCH_COLUMNS, EVENT, column, literal, with_batch};
+use crate::error::REFUSED;
+
+/// How every name in a compiled function begins, so that none is a name of the file's.
+pub(super) const PREFIX: &str = "_pacioli_";
+
+/// The types that were inferred for a statement's values, in order, as `format_type` names them.
+pub(super) type Types = Vec<String>;
+
+/// What a compiled projection is made of.
+pub(super) struct Compiled<'a> {
+    pub(super) projection: &'a Projection,
+    /// The types of each statement's values, in the order of [`statements`].
+    pub(super) types: &'a [Types],
+    /// The schema that holds its tables and this function.
+    pub(super) schema: &'a str,
+    /// The relation that holds the events.
+    pub(super) log: &'a str,
+}
+
+/// All statements of a projection with what they run for, in the order of the file.
+pub(super) fn statements(projection: &Projection) -> impl Iterator<Item = (&On, &Statement)> {
+    projection
+        .handlers
+        .iter()
+        .flat_map(|handler| handler.statements.iter().map(move |statement| (&handler.on, statement)))
+}
+
+impl Compiled<'_> {
+    /// CREATE FUNCTION.
+    pub(super) fn function(&self) -> String {
+        let body = self.body();
+        let quote = quote(&body);
+        fill(sql!("models/template/function"), &[("build", self.schema), ("quote", &quote), ("body", &body)])
+    }
+
+    fn body(&self) -> String {
+        let has_batch = self.projection.handlers.iter().any(|handler| handler.on == On::Batch);
+        let has_events = self.projection.handlers.iter().any(|handler| handler.on != On::Batch);
+        let mut steps = String::new();
+        if has_events {
+            self.write_loop(&mut steps);
+        } else {
+            self.write_count(&mut steps);
+        }
+        if has_batch {
+            self.write_batches(&mut steps);
+        }
+        let (file, name) = (literal(&self.projection.file), literal(self.projection.name.as_str()));
+        let values =
+            [("event", EVENT), ("file", &file), ("name", &name), ("refused", REFUSED), ("steps", steps.as_str())];
+        fill(sql!("models/template/body"), &values)
+    }
+
+    /// The condition on the log's row `e`: `$1` part, `$2` after, `$3` up to, `$4` worker, `$5` workers, `$6` until.
+    fn condition(&self) -> String {
+        let filter = self.projection.filter();
+        let mut condition = "e.part = $1 AND e.position > $2 AND e.position <= $3".to_owned();
+        if self.projection.excludes_system() {
+            condition.push_str(" AND left(e.stream, 1) <> '$'");
+        }
+        if !filter.types.is_empty() {
+            let types: Vec<String> = filter.types.iter().map(|one| literal(one.as_str())).collect();
+            let _ = write!(condition, " AND e.type = ANY (ARRAY[{}]::text[])", types.join(", "));
+        }
+        if !filter.categories.is_empty() {
+            let categories: Vec<String> = filter.categories.iter().map(|one| literal(one.as_str())).collect();
+            let _ =
+                write!(condition, " AND split_part(e.stream, '-', 1) = ANY (ARRAY[{}]::text[])", categories.join(", "));
+        }
+        // The same hash as that of hash partitions, which no version changes under stored data.
+        condition.push_str(
+            " AND ($5 = 1 OR (hashtextextended(e.stream, 0) & 9223372036854775807) % $5 = $4)\
+             \n AND ($6 IS NULL OR coalesce(e.occurred_at, e.recorded_at) <= $6)",
+        );
+        condition
+    }
+
+    fn write_loop(&self, steps: &mut String) {
+        let query = format!(
+            "SELECT {} FROM {} e WHERE {} ORDER BY e.position LIMIT $7",
+            self.loop_columns(),
+            self.log,
+            self.condition()
+        );
+        let mut handled = String::new();
+        for (index, (on, statement)) in statements(self.projection).enumerate() {
+            let condition = match on {
+                On::Batch => continue,
+                On::Every => None,
+                On::Types(types) => {
+                    let types: Vec<String> = types.iter().map(|one| literal(one.as_str())).collect();
+                    Some(format!("{EVENT}.type IN ({})", types.join(", ")))
+                }
+            };
+            let types = &self.types[index];
+            let sql = statement.render(|value, number| {
+                format!("({})", values::expression(value, types.get(number).map_or("text", String::as_str)))
+            });
+            let step = format!("{PREFIX}line := {};\n{};\n", statement.line, sql.trim());
+            match condition {
+                Some(condition) => drop(write!(handled, "IF {condition} THEN\n{step}END IF;\n")),
+                None => handled.push_str(&step),
+            }
+        }
+        let query = quoted(&query);
+        *steps += &fill(sql!("models/template/loop"), &[("event", EVENT), ("query", &query), ("handled", &handled)]);
+    }
+
+    fn write_count(&self, steps: &mut String) {
+        let query = format!(
+            "SELECT count(*), max(m.position) FROM (SELECT e.position FROM {} e WHERE {} ORDER BY e.position LIMIT $7) m",
+            self.log,
+            self.condition()
+        );
+        *steps += &fill(sql!("models/template/count"), &[("query", &quoted(&query))]);
+    }
+
+    fn write_batches(&self, steps: &mut String) {
+        let batch =
+            format!("SELECT {BATCH_COLUMNS} FROM {} e WHERE {} ORDER BY e.position", self.log, self.condition());
+        let mut batches = String::new();
+        for (_, statement) in statements(self.projection).filter(|(on, _)| **on == On::Batch) {
+            let sql = with_batch(&batch, &statement.render(|_, _| String::new()));
+            let (line, sql) = (statement.line.to_string(), quoted(&sql));
+            batches += &fill(sql!("models/template/batch"), &[("line", &line), ("statement", &sql)]);
+        }
+        *steps += &fill(sql!("models/template/batches"), &[("batches", &batches)]);
+    }
+
+    /// What the loop selects: what the handlers use of an event, each once.
+    fn loop_columns(&self) -> String {
+        let mut columns = vec![column(&Source::Position)];
+        let each = || statements(self.projection).filter(|(on, _)| **on != On::Batch);
+        if each().any(|(on, _)| matches!(on, On::Types(_))) {
+            columns.push(column(&Source::Type));
+        }
+        for value in each().flat_map(|(_, statement)| statement.values()) {
+            let wanted = column(&value.source);
+            if !columns.contains(&wanted) {
+                columns.push(wanted);
+            }
+        }
+        let columns: Vec<String> = columns.iter().map(|(name, expression)| format!("{expression} AS {name}")).collect();
+        columns.join(", ")
+    }
+}
+
+/// A template without its opening comment, each `{name}` in it replaced once: what is put in is not looked at again.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut rest = template;
+    while rest.starts_with("--") {
+        rest = rest.split_once('\n').map_or("", |(_, behind)| behind);
+    }
+    let mut filled = String::with_capacity(rest.len());
+    while let Some((before, behind)) = rest.split_once('{') {
+        filled.push_str(before);
+        let named = behind.split_once('}').and_then(|(name, behind)| {
+            values.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value, behind))
+        });
+        rest = match named {
+            Some((value, behind)) => {
+                filled.push_str(value);
+                behind
+            }
+            None => {
+                filled.push('{');
+                behind
+            }
+        };
+    }
+    filled + rest
+}
+
+fn quoted(text: &str) -> String {
+    let quote = quote(text);
+    format!("{quote}{text}{quote}")
+}
+
+/// A dollar quote that does not occur in the text.
+fn quote(text: &str) -> String {
+    (0..).map(|n| format!("$p{n}$")).find(|quote| !text.contains(quote.as_str())).expect("a text is finite")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_filled_once() {
+        assert_eq!(fill("-- {a} is told\n{a} {b} {c}", &[("a", "{b}"), ("b", "2")]), "{b} 2 {c}");
+    }
+
+    #[test]
+    fn a_quote_is_none_of_the_text() {
+        assert_eq!(quoted("a $p0$ b"), "$p1$a $p0$ b$p1$");
+    }
+}
