@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use pacioli_client::Client;
-use pacioli_client::http::{Ask, HttpAnswer};
+use pacioli_client::http::{Ask, HttpAnswer, HttpError};
 use pacioli_server::{Models, OpenReadModels};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::host::Host;
 use crate::target::{OpenedEngine, StoreArgs, Target};
 
 /// How long commands wait that make or drop tables.
-const LONG: Duration = Duration::from_secs(24 * 3_600);
+pub(crate) const LONG: Duration = Duration::from_secs(24 * 3_600);
 
 /// Where read models are asked.
 pub(crate) struct ReadModelsDoor {
@@ -26,7 +27,7 @@ pub(crate) struct ReadModelsDoor {
 impl ReadModelsDoor {
     /// Opens what the options name, for a command that only `reads` or for one that does something. A store that is not
     /// there is not made.
-    pub(crate) async fn open(store: &StoreArgs, reads: bool) -> Result<ReadModelsDoor, Failure> {
+    async fn open(store: &StoreArgs, reads: bool) -> Result<ReadModelsDoor, Failure> {
         let (store, engine) = match store.open_engine(reads).await? {
             OpenedEngine::Server(client) => return Ok(ReadModelsDoor { client, host: None }),
             OpenedEngine::InProcess(store, engine) => (store, engine),
@@ -35,6 +36,19 @@ impl ReadModelsDoor {
         let host = Host::start(store, Models::On(models)).await?;
         let Target::Server(client) = host.connect().await? else { unreachable!("a host is a server") };
         Ok(ReadModelsDoor { client, host: Some(host) })
+    }
+
+    /// Opens what the options name, does this, and lets go of it whatever came of it.
+    pub(crate) async fn with<T>(
+        store: &StoreArgs,
+        reads: bool,
+        work: impl AsyncFnOnce(&ReadModelsDoor) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let door = ReadModelsDoor::open(store, reads).await?;
+        let done = work(&door).await;
+        // Why it was not done is what matters, if it was not.
+        let closed = door.close().await;
+        done.and_then(|done| closed.map(|()| done))
     }
 
     /// Whether the projections run only as long as this process does.
@@ -49,15 +63,18 @@ impl ReadModelsDoor {
 
     /// Asks for JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Failure> {
-        let bytes = self.ask(ask).await?.bytes().await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::failed(format!("the server's answer is not understood: {error}; is it of this release?"))
-        })
+        understood(&self.ask(ask).await?.bytes().await?)
     }
 
     /// Sends a command that may take long.
     pub(crate) async fn command<T: DeserializeOwned>(&self, path: String, body: &Value) -> Result<T, Failure> {
-        self.json(Ask::post(path).json(body.to_string()).patience(LONG)).await
+        understood(&self.try_command(path, body).await?)
+    }
+
+    /// The same for whoever wants to look at the problem.
+    pub(crate) async fn try_command(&self, path: String, body: &Value) -> Result<Bytes, HttpError> {
+        let ask = Ask::post(path).json(body.to_string()).patience(LONG);
+        self.client.http().ask(ask).await?.bytes().await
     }
 
     /// Asks for lines of JSON and takes them one by one.
@@ -82,13 +99,19 @@ impl ReadModelsDoor {
     }
 
     /// Lets go of the store, if this process has it open.
-    pub(crate) async fn close(self) -> Result<(), Failure> {
+    async fn close(self) -> Result<(), Failure> {
         drop(self.client);
         match self.host {
             Some(host) => host.stop().await,
             None => Ok(()),
         }
     }
+}
+
+/// JSON that a server sent.
+pub(crate) fn understood<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let problem = |error| format!("the server's answer is not understood: {error}; is it of this release?");
+    serde_json::from_slice(bytes).map_err(|error| Failure::failed(problem(error)))
 }
 
 /// Text as it stands in a path or a query.

@@ -1,12 +1,15 @@
 //! The read models of a store that was opened: which engine keeps them, and where.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use pacioli_core::{EventStore, StoreError};
 use pacioli_postgres::PostgresStore;
-use pacioli_projection::{ReadModels, ReadModelsOptions};
-use pacioli_sqlite::SqliteStore;
+use pacioli_projection::engine::EngineError;
+use pacioli_projection::{Engine, ReadModels, ReadModelsOptions};
+use pacioli_sqlite::{SqliteModels, SqliteStore};
 
-use crate::open::OpenError;
+use crate::open::{OpenError, data_directory, shown_url};
 
 /// The read models that a server answers for.
 #[derive(Clone)]
@@ -48,7 +51,63 @@ impl EngineSource {
     /// # Errors
     /// What is wrong with a URL, or why the engine cannot keep them and what to do.
     pub async fn open_read_models(&self, options: OpenReadModels) -> Result<ReadModels, OpenError> {
-        let _ = options;
-        Err(OpenError::Url("a store in memory has no read models; use sqlite:DIRECTORY or postgres://…".to_owned()))
+        let OpenReadModels { url, reader, run } = options;
+        let (engine, store): (Arc<dyn Engine>, Arc<dyn EventStore>) = match self {
+            EngineSource::Memory => {
+                let problem = "a store in memory keeps no read models; use `sqlite:DIRECTORY` or `postgres://…`";
+                return Err(OpenError::Url(problem.to_owned()));
+            }
+            EngineSource::Sqlite(store) => (open_sqlite(store, url, reader).await?, Arc::clone(store) as _),
+            EngineSource::Postgres(store) => (open_postgres(store, url, reader).await?, Arc::clone(store) as _),
+        };
+        let models = ReadModels::start(engine, store, run).await;
+        models.map_err(|error| match error {
+            EngineError::Store(error) => OpenError::Store(error),
+            other => OpenError::Store(StoreError::new(other.to_string())),
+        })
     }
+
+    /// The projection of the whole log that `--rewind` asks for, as a file: its name and its text. `None` in memory.
+    pub fn rewind(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            EngineSource::Memory => None,
+            EngineSource::Sqlite(_) => Some(("rewind.sql", pacioli_sqlite::models::REWIND)),
+            EngineSource::Postgres(_) => None,
+        }
+    }
+}
+
+async fn open_sqlite(
+    store: &Arc<SqliteStore>,
+    url: Option<String>,
+    reader: Option<String>,
+) -> Result<Arc<dyn Engine>, OpenError> {
+    if reader.is_some() {
+        let problem =
+            "a reader is a login of a store on PostgreSQL; on SQLite queries run on connections that only read";
+        return Err(OpenError::Url(problem.to_owned()));
+    }
+    let directory = match &url {
+        None => None,
+        Some(url) => Some(data_directory(url).map(PathBuf::from).ok_or_else(|| {
+            OpenError::Url(format!(
+                "the read models of a store on SQLite lie in a directory, `sqlite:DIRECTORY`, and not in {}",
+                shown_url(url)
+            ))
+        })?),
+    };
+    let store = Arc::clone(store);
+    // Recovery may take its time, and it uses the file system.
+    let opening = tokio::task::spawn_blocking(move || SqliteModels::open(&store, directory.as_deref()));
+    let opened = opening.await.map_err(|error| StoreError::new(format!("opening the read models failed: {error}")));
+    Ok(Arc::new(opened.and_then(|opened| opened).map_err(OpenError::Store)?))
+}
+
+async fn open_postgres(
+    store: &Arc<PostgresStore>,
+    url: Option<String>,
+    reader: Option<String>,
+) -> Result<Arc<dyn Engine>, OpenError> {
+    let _ = (store, url, reader);
+    Err(OpenError::Url("read models on PostgreSQL are not there yet".to_owned()))
 }

@@ -33,7 +33,9 @@ use crate::streams::{HeadCache, NameHash, StreamHead};
 use chores::IndexWork;
 use projections::SyncProjections;
 
-pub(crate) use projections::{NotServing, ProjectionCommand, SyncBuild, SyncStands, relations};
+pub(crate) use projections::{
+    NotServing, ProjectionCommand, SYNC_PROJECTIONS_MAX, SyncBuild, SyncStands, no_room, relations,
+};
 
 /// How long the writer sleeps with nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);

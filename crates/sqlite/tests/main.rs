@@ -11,3 +11,4 @@ mod one_process;
 mod readme;
 mod recovery;
 mod sql_tools;
+mod sync_projections;

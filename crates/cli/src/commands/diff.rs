@@ -42,15 +42,14 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let door = ReadModelsDoor::open(&self.store, true).await?;
         let (table, from, to) = (encoded(&self.table), encoded(&self.from), encoded(&self.to));
         let deadline = self.deadline.as_secs_f64();
         let ask = Ask::get(format!("/v1/read-models/{table}/diff?from={from}&to={to}&deadline={deadline}"));
         let ask = ask.accept("application/x-ndjson").patience(self.deadline + GRACE);
-        match self.output.form() {
-            Form::Json => rows::copy(&door, ask).await?,
-            Form::Table => rows::table(&door, ask).await?,
-        }
-        door.close().await
+        ReadModelsDoor::with(&self.store, true, async |door| match self.output.form() {
+            Form::Json => rows::copy(door, ask).await,
+            Form::Table => rows::table(door, ask).await,
+        })
+        .await
     }
 }

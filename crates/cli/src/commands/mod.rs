@@ -5,6 +5,7 @@ mod backup;
 mod bench;
 mod completions;
 mod demo;
+mod diff;
 mod doctor;
 mod export;
 mod floor_server;
@@ -14,7 +15,10 @@ mod index;
 mod init;
 mod log;
 mod maintain;
+mod projection;
+mod query;
 mod read;
+mod rows;
 mod serve;
 mod streams;
 mod token;
@@ -50,6 +54,9 @@ pub(crate) enum Command {
     Log(log::Log),
     Streams(streams::Streams),
     Head(head::Head),
+    Projection(projection::Projection),
+    Query(query::Query),
+    Diff(diff::Diff),
     Import(import::Import),
     Export(export::Export),
     Backup(backup::Backup),
@@ -75,6 +82,9 @@ impl Command {
             Command::Log(command) => command.run().await,
             Command::Streams(command) => command.run().await,
             Command::Head(command) => command.run().await,
+            Command::Projection(command) => command.run().await,
+            Command::Query(command) => command.run().await,
+            Command::Diff(command) => command.run().await,
             Command::Import(command) => command.run().await,
             Command::Export(command) => command.run().await,
             Command::Backup(command) => command.run().await,

@@ -1,6 +1,6 @@
 //! `pacioli query`: a question in SQL.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::rows;
 use crate::failure::Failure;
-use crate::output::OutputArgs;
 use crate::read_models::{ReadModelsDoor, duration};
 use crate::target::StoreArgs;
 
@@ -92,13 +91,12 @@ impl Query {
             "max_rows": self.max_rows,
             "format": format,
         });
-        let door = ReadModelsDoor::open(&self.store, true).await?;
         let ask = Ask::post("/v1/sql").json(body.to_string()).patience(self.deadline + GRACE);
-        match form {
-            RowsForm::Table => rows::table(&door, ask).await?,
-            RowsForm::Json | RowsForm::Csv | RowsForm::Arrow => rows::copy(&door, ask).await?,
-        }
-        door.close().await
+        ReadModelsDoor::with(&self.store, true, async |door| match form {
+            RowsForm::Table => rows::table(door, ask).await,
+            RowsForm::Json | RowsForm::Csv | RowsForm::Arrow => rows::copy(door, ask).await,
+        })
+        .await
     }
 }
 

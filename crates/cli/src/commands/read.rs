@@ -2,10 +2,12 @@
 
 use clap::Args;
 use pacioli_api::fields::Fields;
-use pacioli_core::{Direction, ReadStream, StreamName, Version};
+use pacioli_core::{Direction, EventStore, ReadStream, StreamName, Version};
+use pacioli_projection::engine::Moment;
+use pacioli_projection::past::version_as_of;
 
 use super::log::EventPrinter;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::output::OutputArgs;
 use crate::target::StoreArgs;
 
@@ -20,6 +22,7 @@ const PAGE_EVENTS: u64 = 1_000;
   pacioli read account-1
   pacioli read account-1 --from 10 --limit 5
   pacioli read account-1 --backward --limit 1     # the last event
+  pacioli read account-1 --as-of 2026-11-17T15:00:00Z
   pacioli read account-1 --fields /amount         # of the data, the amount only"#)]
 pub(crate) struct Read {
     /// The stream, like account-1
@@ -33,6 +36,9 @@ pub(crate) struct Read {
     /// So many events at most; all of them by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Only what was recorded by this time, like 2026-11-17T15:00:00Z, or up to this checkpoint
+    #[arg(long, value_name = "TIME|CHECKPOINT", value_parser = Moment::parse)]
+    as_of: Option<Moment>,
     /// How much of the data to show: none, all, or what JSON pointers name, like /owner/name,/amount
     #[arg(long, value_name = "FIELDS", default_value = "all")]
     fields: Fields,
@@ -49,6 +55,13 @@ impl Read {
         let direction = if self.backward { Direction::Backward } else { Direction::Forward };
         let mut from = self.from;
         let mut left = self.limit.unwrap_or(u64::MAX);
+        if let Some(moment) = &self.as_of {
+            let last = self.last_version(&*store, moment).await?;
+            match direction {
+                Direction::Backward => from = Some(from.unwrap_or(last).min(last)),
+                Direction::Forward => left = left.min((last.0 + 1).saturating_sub(from.unwrap_or(Version::FIRST).0)),
+            }
+        }
         while left > 0 {
             let limit = left.min(PAGE_EVENTS) as usize;
             let payload = self.fields.payload();
@@ -60,6 +73,12 @@ impl Read {
             from = Some(next);
         }
         Ok(())
+    }
+
+    /// The last version there was at a moment.
+    async fn last_version(&self, store: &dyn EventStore, moment: &Moment) -> Result<Version, Failure> {
+        let version = version_as_of(store, &self.stream, moment).await?;
+        version.ok_or_else(|| Failure::new(Code::NotFound, format!("stream `{}` had no event then", self.stream)))
     }
 }
 

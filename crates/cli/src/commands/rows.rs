@@ -103,8 +103,9 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_order_and_its_digits() {
-        let row: Row = serde_json::from_str(r#"{"b":12.50,"a":"x\ny","n":null,"j":{"k":1},"big":12345678901234567890}"#)
-            .expect("it is an object");
+        let row: Row =
+            serde_json::from_str(r#"{"b":12.50,"a":"x\ny","n":null,"j":{"k":1},"big":12345678901234567890}"#)
+                .expect("it is an object");
         let cells: Vec<(&str, &str, bool)> =
             row.0.iter().map(|(name, cell)| (name.as_str(), cell.text.as_str(), cell.is_number)).collect();
         let expected = [

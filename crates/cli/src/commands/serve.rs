@@ -1,10 +1,13 @@
 //! `pacioli serve`: the server.
 
+mod models;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use models::ReadModelsArgs;
 use pacioli_core::EventStore;
 use pacioli_core::store::Bus;
 use pacioli_server::{DEFAULT_LISTEN, OpenOptions, Opened, Server, ServerConfig, TlsFiles, data_directory, shown_url};
@@ -33,6 +36,7 @@ pub(super) const PARTITIONS_MAX: i64 = pacioli_core::Partition::MAX_COUNT as i64
   pacioli serve
   pacioli serve --data /var/lib/pacioli --log-format json
   pacioli serve --store 'postgres://app@db1,db2/shop?schema=pacioli'
+  pacioli serve --projections ./projections
   pacioli serve --store memory: --listen 127.0.0.1:0
   pacioli serve --listen 0.0.0.0:1494 --tls-cert cert.pem --tls-key key.pem --tokens tokens"#)]
 pub(crate) struct Serve {
@@ -72,6 +76,8 @@ pub(crate) struct Serve {
     /// PostgreSQL: take no replication slot, and look for the events of others 50 times a second
     #[arg(long)]
     poll: bool,
+    #[command(flatten)]
+    read_models: ReadModelsArgs,
     /// The form of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -95,6 +101,7 @@ impl Serve {
         self.start_log()?;
         let mut signals = Signals::new()?;
         let url = self.store_url();
+        let files = self.read_models.files()?;
         // First what may be wrong with the port, so that a server that cannot be leaves no store behind.
         let listening = Server::listen(self.config(&url)).await?;
         let options = OpenOptions {
@@ -104,15 +111,19 @@ impl Serve {
             poll_only: self.poll,
             ..OpenOptions::default()
         };
-        let Opened { store, made } = target::open_store(&url, options).await?;
+        let Opened { store, made, engine } = target::open_store(&url, options).await?;
         made.iter().for_each(|line| self.say(line, serde_json::json!({ "made": line })));
-        let server = listening.serve(Arc::clone(&store)).await;
+        let models = self.read_models.open(&engine, self.log_format).await?;
+        let server = listening.serve(Arc::clone(&store), models.clone()).await;
         self.say_where(&server, &url)?;
+        // Before the first request, so that who asks for a read model at once does not find it missing.
+        self.read_models.register(&models, &engine, files, self.log_format).await?;
+        drop((models, engine));
         if target::is_postgres(&url) {
             let log_format = self.log_format;
             tokio::spawn(async move {
                 let (text, members) = told_bus(&*store).await;
-                say_in(log_format, &text, members);
+                say_in(log_format, Level::Info, &text, members);
             });
         }
 
@@ -174,7 +185,7 @@ impl Serve {
 
     /// Says it whatever the log's level, in the log's form.
     fn say(&self, text: &str, members: serde_json::Value) {
-        say_in(self.log_format, text, members);
+        say_in(self.log_format, Level::Info, text, members);
     }
 
     /// Said whatever the log's level: a port that was chosen by the system must be told.
@@ -207,12 +218,30 @@ impl Serve {
     }
 }
 
+/// How much a line matters.
+#[derive(Clone, Copy, Debug)]
+enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Info => "INFO",
+            Level::Warn => "WARN",
+            Level::Error => "ERROR",
+        }
+    }
+}
+
 /// A line of text, or a JSON object with these members.
-fn say_in(form: LogFormat, text: &str, members: serde_json::Value) {
+fn say_in(form: LogFormat, level: Level, text: &str, members: serde_json::Value) {
     if form == LogFormat::Text {
         return say(text);
     }
-    let mut line = serde_json::json!({ "level": "INFO", "message": text });
+    let mut line = serde_json::json!({ "level": level.word(), "message": text });
     if let (Some(line), serde_json::Value::Object(members)) = (line.as_object_mut(), members) {
         line.extend(members);
     }

@@ -194,6 +194,7 @@ impl Models {
                 "{workers} workers were asked for and 1 is possible: SQLite has one writer for each file"
             )));
         }
+        self.check_room(&projection)?;
         let findings = self.check(&projection)?;
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(EngineError::File(findings));

@@ -26,7 +26,7 @@ use super::window;
 use crate::error::{Error, Result};
 use crate::schema::{self, READ_MODELS, USUAL_DIRECTORY};
 use crate::store::{self, Shared};
-use crate::writer::{NotServing, SyncBuild, SyncStands, relations};
+use crate::writer::{NotServing, SYNC_PROJECTIONS_MAX, SyncBuild, SyncStands, no_room, relations};
 
 /// The builds that the writer has to run, for a store that is being opened. One that cannot be used comes with the reason.
 pub(crate) fn serving(
@@ -198,6 +198,19 @@ impl Models {
                     StoreError::new(format!("the sync projection `{}` cannot serve: {error}", projection.name))
                 })?;
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses a `sync` projection that could not come to serve because there are as many as there may be.
+    pub(super) fn check_room(&self, projection: &Projection) -> std::result::Result<(), EngineError> {
+        let builds = self.builds();
+        let is_sync = |known: &&Known| known.listed.projection.mode == Mode::Sync && known.listed.role != Role::Kept;
+        let mut names: Vec<&Name> =
+            builds.all.iter().filter(is_sync).map(|known| &known.listed.projection.name).collect();
+        names.dedup();
+        if projection.mode == Mode::Sync && !names.contains(&&projection.name) && names.len() >= SYNC_PROJECTIONS_MAX {
+            return Err(EngineError::Refused(no_room()));
         }
         Ok(())
     }

@@ -40,6 +40,14 @@ pub(crate) use catch_up::{NotServing, ProjectionCommand};
 /// How many `sync` projections a store has at most: SQLite attaches ten files to a connection.
 pub(crate) const SYNC_PROJECTIONS_MAX: usize = 8;
 
+/// What is said where there is no room for another one.
+pub(crate) fn no_room() -> String {
+    format!(
+        "a store on SQLite has at most {SYNC_PROJECTIONS_MAX} sync projections, since each is another file in every append's \
+         transaction: drop one, or make this one async"
+    )
+}
+
 /// A build of a `sync` projection that is to serve.
 #[derive(Clone, Debug)]
 pub(crate) struct SyncBuild {

@@ -2,4 +2,4 @@
 
 mod advance;
 mod query;
-mod support;
+pub(crate) mod support;

@@ -14,7 +14,7 @@ use pacioli_projection::engine::Failed;
 use pacioli_projection::file::Name;
 
 use super::attach::{self, Attached};
-use super::{Behind, SYNC_PROJECTIONS_MAX, Served, Standing, SyncBuild, SyncStands, apply};
+use super::{Behind, SYNC_PROJECTIONS_MAX, Served, Standing, SyncBuild, SyncStands, apply, no_room};
 use crate::error::{Error, Result};
 use crate::models::handlers::{Applier, ApplyError};
 use crate::pool::STATEMENTS_KEPT;
@@ -128,10 +128,7 @@ impl Writer {
     ) {
         let replaced = self.projections.position(build.name());
         if replaced.is_none() && self.projections.served.len() >= SYNC_PROJECTIONS_MAX {
-            let _ = at_head.send(Err(NotServing::Refused(format!(
-                "a store on SQLite has at most {SYNC_PROJECTIONS_MAX} sync projections, since each is another file in every \
-                 append's transaction: drop one, or make this one async"
-            ))));
+            let _ = at_head.send(Err(NotServing::Refused(no_room())));
             return;
         }
         // The one that serves now goes first: the new one may have tables of the same names.
