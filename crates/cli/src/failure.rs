@@ -113,10 +113,8 @@ impl From<Problem> for Failure {
         let failure = Failure::new(Code::from(problem.exit_code()), problem.detail());
         match problem.kind() {
             Kind::StreamNotFound => failure.hint("`pacioli streams` lists the streams there are."),
-            Kind::ProjectionNotFound => {
-                failure.hint("`pacioli projection list` lists the projections there are, with their tables.")
-            }
-            Kind::Behind => failure.hint(
+            // It goes on by itself.
+            Kind::Behind if problem.retry_after().is_some() => failure.hint(
                 "Give it longer with --deadline; `pacioli projection status` says how far it is and how fast it goes.",
             ),
             Kind::QueryLate => failure.hint("Give it longer with --deadline."),

@@ -12,11 +12,13 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::{Config, SslMode};
 use tokio_postgres::error::Severity;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result, describe};
 use crate::location::Location;
+use crate::metered::{Meter, Metered, host_name};
 use crate::tls;
 
 /// How long a host may take to give a connection, where its configuration does not say.
@@ -36,6 +38,8 @@ pub(crate) enum Purpose {
     Maintain,
     /// It folds events into tables and makes those.
     Project,
+    /// It runs queries that people wrote: without rights to write, with bounds, and with names that lead where they may.
+    Query,
 }
 
 impl Purpose {
@@ -44,6 +48,16 @@ impl Purpose {
         // synchronous_commit is looked at once the session is there: a stricter one than `on` must stay.
         let common = format!("-c search_path={schema} -c TimeZone=UTC -c statement_timeout=0 -c DateStyle=ISO");
         let own = match self {
+            // PostgreSQL's own functions come before whatever else has their name.
+            Purpose::Query => {
+                return format!(
+                    "-c search_path=pg_catalog,{schema}_read,pg_temp -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres \
+                     -c standard_conforming_strings=on -c bytea_output=hex -c row_security=on \
+                     -c default_transaction_read_only=on -c default_transaction_isolation=read\\ committed \
+                     -c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s \
+                     -c client_connection_check_interval=1s -c work_mem=32MB -c max_parallel_workers_per_gather=2 -c jit=off"
+                );
+            }
             Purpose::Append => {
                 "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
                  -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s -c client_connection_check_interval=1s \
@@ -88,6 +102,8 @@ pub(crate) struct Session {
     warned: Arc<AtomicBool>,
     /// Whether an answer did not come in time.
     stalled: AtomicBool,
+    /// What may come in, where that is bounded.
+    pub(crate) meter: Option<Arc<Meter>>,
     /// Which of the location's hosts.
     pub(crate) host: usize,
     pub(crate) surroundings: Surroundings,
@@ -232,7 +248,10 @@ impl Connector {
         let given = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
         config.options(given + &purpose.options(self.location.schema()));
         let warned = Arc::new(AtomicBool::new(false));
-        let (client, driver) = if config.get_ssl_mode() == SslMode::Disable {
+        let meter = (purpose == Purpose::Query).then(Meter::new);
+        let (client, driver) = if let Some(meter) = &meter {
+            self.connect_metered(&config, Arc::clone(meter), Arc::clone(&warned)).await?
+        } else if config.get_ssl_mode() == SslMode::Disable {
             let (client, connection) = config.connect(NoTls).await?;
             (client, drive(connection, Arc::clone(&warned)))
         } else {
@@ -247,7 +266,45 @@ impl Connector {
         if !self.standby_will_do {
             self.refuse_outdated(surroundings.identity)?;
         }
-        Ok(Session { client, warned, stalled: AtomicBool::new(false), host: index, surroundings })
+        Ok(Session { client, warned, stalled: AtomicBool::new(false), meter, host: index, surroundings })
+    }
+
+    async fn connect_metered(
+        &self,
+        config: &Config,
+        meter: Arc<Meter>,
+        warned: Arc<AtomicBool>,
+    ) -> Result<(Client, JoinHandle<()>)> {
+        let socket = Metered::dial(config, meter).await.map_err(|error| Error::Unreachable(error.to_string()))?;
+        if config.get_ssl_mode() == SslMode::Disable {
+            let (client, connection) = config.connect_raw(socket, NoTls).await?;
+            return Ok((client, drive(connection, warned)));
+        }
+        let tls = self.tls_for(config)?;
+        let (client, connection) = config.connect_raw(socket, tls).await?;
+        Ok((client, drive(connection, warned)))
+    }
+
+    fn tls_for(&self, config: &Config) -> Result<<MakeRustlsConnect as MakeTlsConnect<Metered>>::TlsConnect> {
+        let mut tls = self.tls.clone();
+        MakeTlsConnect::<Metered>::make_tls_connect(&mut tls, host_name(config))
+            .map_err(|error| Error::Unreachable(error.to_string()))
+    }
+
+    /// Asks the server to stop what a connection is doing. Whether it did shows on the connection itself.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(crate) async fn cancel(&self, host: usize, token: &CancelToken) -> Result<()> {
+        let config = &self.location.hosts()[host];
+        let socket =
+            Metered::dial(config, Meter::new()).await.map_err(|error| Error::Unreachable(error.to_string()))?;
+        if config.get_ssl_mode() == SslMode::Disable {
+            token.cancel_query_raw(socket, NoTls).await?;
+        } else {
+            token.cancel_query_raw(socket, self.tls_for(config)?).await?;
+        }
+        Ok(())
     }
 
     /// Refuses the primary of before a failover, which may have come back and take writes that nobody will keep.

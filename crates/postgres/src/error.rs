@@ -1,9 +1,12 @@
 //! What can go wrong between this engine and its database, and how it is said outside.
 
-use pacioli_core::place::Place;
+use pacioli_core::place::{Place, Position};
 use pacioli_core::store::{ReadError, StoreError};
-use pacioli_core::{InvalidAppend, StreamName};
+use pacioli_core::{InvalidAppend, Partition, StreamName};
 use tokio_postgres::error::{Severity, SqlState};
+
+/// The constraint that the error of a projection's handler names, for callers of any language.
+pub(crate) const REFUSED: &str = "projection-refused";
 
 /// Any failure inside the engine.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,17 @@ pub(crate) enum Error {
     /// A reader's error.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+/// A handler of a projection that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct OfHandler {
+    /// The projection's name.
+    pub(crate) projection: String,
+    /// The event, where it is known: a statement over several does not tell.
+    pub(crate) place: Option<Place>,
+    /// The file, the line and what the database said.
+    pub(crate) reason: String,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
@@ -129,6 +143,21 @@ impl Error {
         error
             .as_db_error()
             .is_some_and(|said| *said.code() == SqlState::UNIQUE_VIOLATION && said.table() == Some("checkpoints"))
+    }
+
+    /// What a projection's handler failed on, if that is what it is.
+    pub(crate) fn of_handler(&self) -> Option<OfHandler> {
+        let Error::Postgres(error) = self else { return None };
+        let said = error.as_db_error().filter(|said| said.constraint() == Some(REFUSED))?;
+        let place = said.column().and_then(|place| place.split_once(':')).and_then(|(partition, position)| {
+            Some(Place { partition: Partition(partition.parse().ok()?), position: Position(position.parse().ok()?) })
+        });
+        let hint = said.hint().filter(|hint| !hint.is_empty()).map(|hint| format!(" ({hint})")).unwrap_or_default();
+        Some(OfHandler {
+            projection: said.table().unwrap_or_default().to_owned(),
+            place,
+            reason: format!("{}{hint}", said.message()),
+        })
     }
 
     /// Whether the disk is full: the write did not happen, and later ones may.

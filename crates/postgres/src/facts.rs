@@ -35,6 +35,8 @@ pub(crate) struct Locked {
     pub(crate) head: Position,
     /// The time its next events get: the database's, never before the last batch's.
     pub(crate) now: Timestamp,
+    /// Whether `sync` projections run in appends: read behind the lock, without which that does not change.
+    pub(crate) runs_projections: bool,
 }
 
 /// What was found, beside the facts: the last chunk of each stream that exists.
@@ -130,19 +132,24 @@ pub(crate) async fn fetch(
     let begin = session.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
     let head = session.query_one(&lock_head, &one);
     let commit = session.query_opt(&last_commit, &one);
-    let now = session.query_one(&read_clock, &[]);
+    let around = session.query_one(&read_clock, &[]);
     let streams = session.query(&stream_heads, &about_streams);
     let ids = session.query(&find_ids, &about_ids);
     let keys = unless(asked.keys.is_empty(), &find_keys, &about_keys[..]);
     let consumers = unless(asked.consumers.is_empty(), &lock_consumers, &about_consumers[..]);
-    let ((), head, commit, now, streams, ids, keys, consumers) =
-        tokio::try_join!(biased; begin, head, commit, now, streams, ids, keys, consumers)?;
+    let ((), head, commit, around, streams, ids, keys, consumers) =
+        tokio::try_join!(biased; begin, head, commit, around, streams, ids, keys, consumers)?;
 
     let (head_pos, now) = match &commit {
         Some(row) => (row.get::<_, i64>(0), row.get::<_, Moment>(1).0),
-        None => (head.get::<_, i64>(1), now.get::<_, Moment>(0).0),
+        None => (head.get::<_, i64>(1), around.get::<_, Moment>(0).0),
     };
-    let locked = Locked { epoch: Epoch(head.get::<_, i32>(0) as u32), head: Position(head_pos as u64), now };
+    let locked = Locked {
+        epoch: Epoch(head.get::<_, i32>(0) as u32),
+        head: Position(head_pos as u64),
+        now,
+        runs_projections: around.get(1),
+    };
     let mut facts = Facts::default();
     let mut last_chunks = HashMap::with_capacity(streams.len());
     for row in &streams {

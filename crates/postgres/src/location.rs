@@ -22,6 +22,7 @@ pub const DEFAULT_SCHEMA: &str = "pacioli";
 /// | `partitions` | how many partitions a new store gets; one that exists must have as many |
 /// | `sslmode` | `disable`, or `verify-full`: the server's certificate is checked (`require` and `verify-ca` check no less). Without it: `disable` on this machine, else `verify-full` |
 /// | `sslrootcert` | a file of certificate authorities (PEM), instead of the system's |
+/// | `reader` | `USER:PASSWORD` of the login that runs queries in SQL; signs of the URL's own are written as `%3F` and so on. `PGPASSWORD` is not for it |
 ///
 /// ```
 /// let location: pacioli_postgres::Location = "postgres://app@db1,db2:5433/shop?schema=sales".parse()?;
@@ -35,6 +36,7 @@ pub struct Location {
     schema: String,
     partitions: Option<u16>,
     root_cert: Option<PathBuf>,
+    reader: Option<Box<Location>>,
 }
 
 impl Location {
@@ -56,6 +58,30 @@ impl Location {
     /// The file of certificate authorities to trust instead of the system's.
     pub fn root_cert(&self) -> Option<&PathBuf> {
         self.root_cert.as_ref()
+    }
+
+    /// The same store as the login sees it that runs queries in SQL, where there is one.
+    pub fn reader(&self) -> Option<&Location> {
+        self.reader.as_deref()
+    }
+
+    /// The same, with the URL of the login that runs queries in SQL.
+    ///
+    /// # Errors
+    /// There is one already, or the reader's URL says what only the store's can.
+    pub fn with_reader(mut self, reader: Location) -> Result<Location, StoreError> {
+        let refuse = |problem: &str| Err(StoreError::new(format!("the reader's URL {problem}")));
+        if self.reader.is_some() {
+            return refuse("comes on top of a `reader` in the store's URL: leave one of them out");
+        }
+        if reader.reader.is_some() || reader.partitions.is_some() {
+            return refuse("has a `reader` or `partitions`, which mean nothing there: leave them out");
+        }
+        if reader.schema != self.schema && reader.schema != DEFAULT_SCHEMA {
+            return refuse("names another schema than the store's: leave `schema` out");
+        }
+        self.reader = Some(Box::new(Location { schema: self.schema.clone(), ..reader }));
+        Ok(self)
     }
 
     /// The database's name.
@@ -104,11 +130,13 @@ impl FromStr for Location {
     fn from_str(url: &str) -> Result<Location, StoreError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let (mut schema, mut partitions, mut ssl, mut root_cert) = (DEFAULT_SCHEMA.to_owned(), None, None, None);
-        let (mut others, mut hosts) = (Vec::new(), Vec::new());
+        let (mut others, mut hosts, mut reader) = (Vec::new(), Vec::new(), None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').ok_or_else(|| wrong(UNREADABLE))?;
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| wrong("is not UTF-8"))?.into_owned();
+            let written = value;
+            let value = decoded(value)?;
             match name {
+                "reader" => reader = Some(Login::parse(written)?),
                 "schema" => schema = value,
                 "partitions" => {
                     let count = value.parse().ok().filter(|count| (1..=Partition::MAX_COUNT).contains(count));
@@ -141,12 +169,47 @@ impl FromStr for Location {
         for host in &hosts {
             config.host(host);
         }
-        Ok(Location { hosts: one_a_host(&config, ssl)?, schema, partitions, root_cert })
+        let hosts = one_a_host(&config, ssl, None)?;
+        let reader = reader.map(|login| {
+            let hosts = one_a_host(&config, ssl, Some(&login))?;
+            let (schema, root_cert) = (schema.clone(), root_cert.clone());
+            Ok(Box::new(Location { hosts, schema, partitions: None, root_cert, reader: None }))
+        });
+        Ok(Location { hosts, schema, partitions, root_cert, reader: reader.transpose()? })
+    }
+}
+
+fn decoded(value: &str) -> Result<String, StoreError> {
+    Ok(percent_decode_str(value).decode_utf8().map_err(|_| wrong("is not UTF-8"))?.into_owned())
+}
+
+/// Another login for the same hosts. Never shown.
+struct Login {
+    user: String,
+    password: Option<String>,
+}
+
+impl Login {
+    /// `USER:PASSWORD`; the colon between them may be encoded like the rest.
+    fn parse(written: &str) -> Result<Login, StoreError> {
+        let whole = decoded(written)?;
+        let (user, password) = match written.split_once(':') {
+            Some((user, password)) => (decoded(user)?, Some(decoded(password)?)),
+            None => match whole.split_once(':') {
+                Some((user, password)) => (user.to_owned(), Some(password.to_owned())),
+                None => (whole, None),
+            },
+        };
+        if user.is_empty() {
+            return Err(wrong("has a `reader` without a name: write reader=USER:PASSWORD"));
+        }
+        Ok(Login { user, password })
     }
 }
 
 /// Splits a configuration of several hosts, so that it is known which of them answered.
-fn one_a_host(config: &Config, ssl: Option<SslMode>) -> Result<Vec<Config>, StoreError> {
+/// `login` stands for that of the configuration.
+fn one_a_host(config: &Config, ssl: Option<SslMode>, login: Option<&Login>) -> Result<Vec<Config>, StoreError> {
     let mut all = config.get_hosts().to_vec();
     if all.is_empty() {
         all.push(Host::Tcp("localhost".to_owned()));
@@ -163,15 +226,21 @@ fn one_a_host(config: &Config, ssl: Option<SslMode>) -> Result<Vec<Config>, Stor
             Host::Unix(directory) => one.host_path(directory),
         };
         one.port(ports.get(index).or_else(|| ports.first()).copied().unwrap_or(5432));
-        if let Some(user) = config.get_user() {
-            one.user(user);
+        if let Some(login) = login {
+            one.user(&login.user);
+            login.password.as_ref().map(|password| one.password(password));
+        } else {
+            if let Some(user) = config.get_user() {
+                one.user(user);
+            }
+            if let Some(password) = config.get_password() {
+                one.password(password);
+            } else if let Ok(password) = std::env::var("PGPASSWORD") {
+                one.password(password);
+            }
         }
-        if let Some(password) = config.get_password() {
-            one.password(password);
-        } else if let Ok(password) = std::env::var("PGPASSWORD") {
-            one.password(password);
-        }
-        if let Some(database) = config.get_dbname() {
+        // Without one, the driver takes the user's name.
+        if let Some(database) = config.get_dbname().or_else(|| login.and(config.get_user())) {
             one.dbname(database);
         }
         if let Some(options) = config.get_options() {
@@ -230,6 +299,46 @@ mod tests {
         let sockets: Location = "postgres:///shop?host=/tmp/a%20b,/tmp/c,db3&port=1,2,3&user=u".parse().unwrap();
         let hosts: Vec<String> = sockets.hosts().iter().map(Location::describe).collect();
         assert_eq!(hosts, ["/tmp/a b/.s.PGSQL.1", "/tmp/c/.s.PGSQL.2", "db3:3"]);
+    }
+
+    #[test]
+    fn a_reader_is_another_login_for_the_same_hosts() {
+        let user = |location: &Location| location.hosts()[0].get_user().map(str::to_owned);
+        for url in [
+            "postgres://app:secret@db1,db2/shop?schema=s&reader=analyst:hidd%26en%3A",
+            "postgres://app:secret@db1,db2/shop?schema=s&reader=analyst%3Ahidd%26en%3A",
+        ] {
+            let location: Location = url.parse().unwrap();
+            let reader = location.reader().unwrap();
+            assert_eq!((user(&location).as_deref(), user(reader).as_deref()), (Some("app"), Some("analyst")));
+            assert_eq!(reader.hosts()[1].get_password(), Some(&b"hidd&en:"[..]), "{url}");
+            assert_eq!((reader.hosts().len(), reader.schema(), reader.database()), (2, "s", "shop"));
+            assert_eq!(reader.hosts()[0].get_ssl_mode(), SslMode::Require);
+            let shown = format!("{location:?}");
+            assert!(!shown.contains("hidd") && !shown.contains("secret"), "{shown}");
+        }
+        let trusted: Location = "postgres://app:secret@h?reader=analyst".parse().unwrap();
+        let reader = trusted.reader().unwrap();
+        assert_eq!((reader.hosts()[0].get_password(), reader.database()), (None, "app"));
+
+        let store: Location = "postgres://app@h/shop?schema=s".parse().unwrap();
+        let second: Location = "postgres://analyst:hidden@replica/shop".parse().unwrap();
+        let both = store.clone().with_reader(second.clone()).unwrap();
+        assert_eq!(
+            both.reader().map(|reader| (reader.schema(), user(reader))),
+            Some(("s", Some("analyst".to_owned())))
+        );
+        let refusals = [
+            both.with_reader(second.clone()),
+            store.clone().with_reader("postgres://analyst:hidden@h/shop?partitions=2".parse().unwrap()),
+            store.clone().with_reader("postgres://analyst:hidden@h/shop?schema=t".parse().unwrap()),
+            store.with_reader("postgres://analyst@h/shop?reader=x:hidden".parse().unwrap()),
+        ];
+        for refused in refusals {
+            let problem = refused.unwrap_err().reason;
+            assert!(problem.starts_with("the reader's URL") && !problem.contains("hidden"), "{problem}");
+        }
+        assert!(problem("postgres://h/d?reader=:secret").contains("`reader` without a name"));
     }
 
     #[test]

@@ -18,11 +18,14 @@ pub const CHUNK_EVENTS_DEFAULT: u64 = 1 << 20;
 /// Chunks that are made beyond the one in use.
 pub(crate) const CHUNKS_AHEAD: i32 = 3;
 
-const MIGRATIONS: &[(i32, &str, &str)] = &[(1, "create the log", sql!("migrations/0001_create_the_log"))];
+const MIGRATIONS: &[(i32, &str, &str)] = &[
+    (1, "create the log", sql!("migrations/0001_create_the_log")),
+    (2, "let projections run in appends", sql!("migrations/0002_let_projections_run_in_appends")),
+];
 
 /// Raised with every release that changes a text below or of a role, so that of two servers of different versions on one
 /// store, the older leaves it alone.
-const DEFINITIONS_VERSION: i32 = 1;
+const DEFINITIONS_VERSION: i32 = 2;
 
 /// Made anew when their text changes, in this order.
 const DEFINITIONS: &[&str] = &[
@@ -32,6 +35,7 @@ const DEFINITIONS: &[&str] = &[
     sql!("functions/04_turn_periods"),
     sql!("functions/05_meet_database"),
     sql!("functions/06_partition_of"),
+    sql!("functions/07_run_sync"),
     sql!("functions/10_name_problem"),
     sql!("functions/11_tag_problem"),
     sql!("functions/12_json_problem"),

@@ -5,8 +5,9 @@
 //! | `{schema}_owner` | everything, as the owner; the functions that make chunks and periods run as it |
 //! | `{schema}_appender` | what a server does: read, append, hold leases, move checkpoints, keep snapshots |
 //! | `{schema}_reader` | read the log |
-//! | `{schema}_projector` | that, and move checkpoints |
+//! | `{schema}_projector` | that, move checkpoints, own read models and say which of them appends write |
 //! | `{schema}_replicator` | read the commits, as logical replication does |
+//! | `{schema}_sync` | run `sync` projections in appends; nobody is a member |
 //!
 //! Nobody may change or delete what is in the log: no role has the right, and the `append_only` triggers stop those who
 //! need none.
@@ -15,11 +16,11 @@ use crate::connect::Session;
 use crate::error::Result;
 
 /// What stands behind `{schema}_` in the name of each role.
-pub const ROLES: [&str; 5] = ["owner", "appender", "reader", "projector", "replicator"];
+pub const ROLES: [&str; 6] = ["owner", "appender", "reader", "projector", "replicator", "sync"];
 
 /// In the order in which they are run.
-pub(crate) const STATEMENTS: [&str; 3] =
-    [sql!("roles/create_roles"), sql!("roles/give_to_owner"), sql!("roles/grant_rights")];
+pub(crate) const STATEMENTS: [&str; 4] =
+    [sql!("roles/create_roles"), sql!("roles/give_to_owner"), sql!("roles/give_run_sync"), sql!("roles/grant_rights")];
 
 /// Does for a store that is up to date what was left out when somebody made it who may not create roles; says so if it was.
 pub(crate) async fn complete(session: &Session, schema: &str) -> Result<Option<String>> {

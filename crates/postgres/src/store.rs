@@ -162,6 +162,11 @@ impl PostgresStore {
         Arc::new(Source { handle: Arc::clone(&self.handle), patience })
     }
 
+    /// Connections that read the log.
+    pub(crate) fn pool(&self) -> &ReadPool {
+        &self.handle.pool
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }

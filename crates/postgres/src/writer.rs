@@ -5,7 +5,6 @@
 //! sent again: ids and keys tell what was stored.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::{Entry, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,17 +16,15 @@ use pacioli_core::decide::Batch;
 use pacioli_core::group_commit::{Pending, Taken};
 use pacioli_core::place::Checkpoint;
 use pacioli_core::store::{AppendError, StoreError};
-use pacioli_core::{Append, AppendOutcome, Appended, Partition, StreamName};
-use postgres_types::ToSql;
+use pacioli_core::{Append, AppendOutcome, Appended, Partition, Position, Refusal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tokio_postgres::Statement;
 
 use crate::connect::{Purpose, Session};
-use crate::error::{Error, Result};
-use crate::facts::{self, Found, Locked};
+use crate::error::{Error, OfHandler, Result};
+use crate::facts::{self, Found};
+use crate::flush::{self, Rows};
 use crate::maintenance;
-use crate::row::{Columns, Moment, Raw};
 use crate::shared::{Counters, Shared};
 
 /// How long a writer waits at most before it tries again; the first time a hundredth of it.
@@ -35,6 +32,9 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// A transaction that is not over by then goes with its connection.
 const ROLLBACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Appends of one batch that are left out one by one after a projection refused them; with more, the batch is halved.
+const REFUSED_MAX: usize = 4;
 
 type Answer = oneshot::Sender<std::result::Result<AppendOutcome, AppendError>>;
 
@@ -72,6 +72,8 @@ enum Failure {
     NotStored(Error),
     /// The connection broke with COMMIT on its way. What was decided is told only if it turns out to be stored.
     Unknown(Error, Vec<AppendOutcome>),
+    /// A projection refused an event, and nothing was stored: which of the appends it is of, where that is known.
+    Refused(Option<usize>, Refusal),
 }
 
 impl From<Error> for Failure {
@@ -116,14 +118,40 @@ impl Writer {
         }
     }
 
-    /// Goes on until the batch has an outcome, or until nobody waits for it any more.
+    /// Goes on until the batch has an outcome, or until nobody waits for it any more. An append that a projection refuses is
+    /// left out and told so once the others have theirs: what it was refused for may lie in one of them. Returns whether it
+    /// came to an outcome.
     fn answer_partition(
         &mut self,
         partition: Partition,
         appends: Vec<Append>,
         answers: Vec<Answer>,
         deadline: Instant,
-    ) -> BoxFuture<'_, ()> {
+    ) -> BoxFuture<'_, bool> {
+        async move {
+            let mut refused = Vec::new();
+            let is_settled = self.settle_partition(partition, appends, answers, deadline, &mut refused).await;
+            for (answer, refusal) in refused {
+                let _ = answer.send(match is_settled {
+                    true => Ok(AppendOutcome::Refused(refusal)),
+                    false => Err(AppendError::Store(StoreError::new(format!(
+                        "nothing was stored: the batch it was in has no outcome, send it again ({refusal})"
+                    )))),
+                });
+            }
+            is_settled
+        }
+        .boxed()
+    }
+
+    fn settle_partition<'w>(
+        &'w mut self,
+        partition: Partition,
+        appends: Vec<Append>,
+        answers: Vec<Answer>,
+        deadline: Instant,
+        refused: &'w mut Vec<(Answer, Refusal)>,
+    ) -> BoxFuture<'w, bool> {
         async move {
             let (mut appends, mut answers) = (appends, answers);
             // What was decided by a transaction whose end is not known.
@@ -142,7 +170,22 @@ impl Writer {
                         for (answer, outcome) in answers.into_iter().zip(outcomes) {
                             let _ = answer.send(Ok(outcome));
                         }
-                        return;
+                        return true;
+                    }
+                    Err(Failure::Refused(index, refusal)) => {
+                        let index = index.or((appends.len() == 1).then_some(0));
+                        let Some(index) = index.filter(|_| refused.len() < REFUSED_MAX || appends.len() == 1) else {
+                            // Many of them, or nobody knows which: each half has fewer.
+                            return self.answer_in_halves(partition, appends, answers, deadline).await;
+                        };
+                        appends.remove(index);
+                        refused.push((answers.remove(index), refusal));
+                        // Nothing of the batch was stored, whatever became of an earlier try.
+                        decided = None;
+                        if appends.is_empty() {
+                            return true;
+                        }
+                        continue;
                     }
                     Err(Failure::Unknown(error, outcomes)) => {
                         tracing::warn!(%error, appends = appends.len(), "the end of a batch is not known; it is sent again");
@@ -155,7 +198,8 @@ impl Writer {
                         tracing::error!(%error, "the store takes no more appends");
                         // The first reason is the one to act on.
                         let _ = self.shared.stopped.set(error.to_string());
-                        return answer_failure(error, true, answers);
+                        answer_failure(error, true, answers);
+                        return false;
                     }
                     Err(Failure::NotStored(error)) => {
                         if error.ends_connection() {
@@ -169,17 +213,19 @@ impl Writer {
                             if appends.len() > 1 && decided.is_none() && error.is_of_one_append() {
                                 return self.answer_in_halves(partition, appends, answers, deadline).await;
                             }
-                            return answer_failure(error, decided.is_some(), answers);
+                            answer_failure(error, decided.is_some(), answers);
+                            return false;
                         }
                         tracing::debug!(%error, "a batch was not stored; it is sent again");
                         last = if matches!(error, Error::Late) { last.or(Some(error)) } else { Some(error) };
                     }
                 }
                 if appends.is_empty() {
-                    return;
+                    return true;
                 }
                 if Instant::now() >= deadline {
-                    return answer_failure(last.unwrap_or(Error::Late), decided.is_some(), answers);
+                    answer_failure(last.unwrap_or(Error::Late), decided.is_some(), answers);
+                    return false;
                 }
                 Counters::add(&self.shared.counters.batches_retried);
                 let pause = RETRY_PAUSE_MAX.min(Duration::from_millis(5) * 2_u32.saturating_pow(attempts));
@@ -197,11 +243,11 @@ impl Writer {
         mut appends: Vec<Append>,
         mut answers: Vec<Answer>,
         deadline: Instant,
-    ) {
+    ) -> bool {
         let half = appends.len() / 2;
         let (late_appends, late_answers) = (appends.split_off(half), answers.split_off(half));
-        self.answer_partition(partition, appends, answers, deadline).await;
-        self.answer_partition(partition, late_appends, late_answers, deadline).await;
+        let is_settled = self.answer_partition(partition, appends, answers, deadline).await;
+        self.answer_partition(partition, late_appends, late_answers, deadline).await && is_settled
     }
 
     /// Makes the chunk or period that the log ran into, in time; false where that is not allowed.
@@ -390,10 +436,13 @@ async fn write(
 
     // 3. Write and commit.
     let rows = Rows { partition, locked, batch: &batch, last_chunks: &last_chunks, stood: &stood };
-    if let Err(error) = in_time(deadline, insert(shared, session, rows).boxed()).await {
+    if let Err(error) = in_time(deadline, flush::insert(shared, session, rows).boxed()).await {
         // The database that goes down between COMMIT and its answer may say so, and mean either.
         return Err(if error.ends_connection() {
             Failure::Unknown(error, outcomes)
+        } else if let Some(OfHandler { projection, place, reason }) = error.of_handler() {
+            let index = place.and_then(|place| holder(&outcomes, place.position));
+            Failure::Refused(index, Refusal::ByProjection { projection, reason })
         } else {
             Failure::NotStored(error)
         });
@@ -421,180 +470,16 @@ async fn write(
     Ok(outcomes)
 }
 
+/// The append that was to store the event at a position.
+fn holder(outcomes: &[AppendOutcome], position: Position) -> Option<usize> {
+    outcomes.iter().position(|outcome| match outcome {
+        AppendOutcome::Appended(appended) => {
+            !appended.duplicate && (appended.first_position..=appended.last_position).contains(&position)
+        }
+        AppendOutcome::Conflict(_) | AppendOutcome::Refused(_) => false,
+    })
+}
+
 fn unvouched() -> Error {
     Error::Unreachable("PostgreSQL warned at COMMIT that a standby may not have it".to_owned())
-}
-
-/// What a batch writes.
-struct Rows<'a> {
-    partition: Partition,
-    locked: Locked,
-    batch: &'a Batch,
-    last_chunks: &'a HashMap<StreamName, i32>,
-    stood: &'a HashMap<String, Checkpoint>,
-}
-
-/// A stream as a batch leaves it.
-struct Moved {
-    version: i64,
-    last_chunk: i32,
-    first_pos: i64,
-}
-
-/// Sends everything and COMMIT behind it in one flush.
-async fn insert(shared: &Shared, session: &Session, rows: Rows<'_>) -> Result<()> {
-    let Rows { partition, locked, batch, last_chunks, stood } = rows;
-    let part = i32::from(partition.0);
-    let events = batch.events();
-    let at = Moment(locked.now);
-    let first = locked.head.next();
-    let last = batch.heads().position(partition);
-    assert_eq!(events.first().map(|event| event.position), Some(first), "positions are gapless");
-    assert_eq!(last, locked.head.plus(events.len() as u64), "positions are gapless");
-
-    let columns = Columns::of(events);
-    let mut moved: HashMap<&str, Moved> = HashMap::with_capacity(events.len());
-    let (mut chunk_streams, mut chunk_numbers, mut chunk_versions) = (Vec::new(), Vec::new(), Vec::new());
-    for event in events {
-        let chunk = shared.chunk_of(event.position);
-        let version = event.version.0 as i64;
-        let before = match moved.entry(event.stream.as_str()) {
-            Entry::Vacant(vacant) => {
-                let before = last_chunks.get(&event.stream).copied();
-                vacant.insert(Moved { version, last_chunk: chunk, first_pos: event.position.0 as i64 });
-                before
-            }
-            Entry::Occupied(mut occupied) => {
-                let stream = occupied.get_mut();
-                assert_eq!(version, stream.version + 1, "versions are gapless");
-                stream.version = version;
-                Some(std::mem::replace(&mut stream.last_chunk, chunk))
-            }
-        };
-        if before != Some(chunk) {
-            chunk_streams.push(event.stream.as_str());
-            chunk_numbers.push(chunk);
-            chunk_versions.push(version);
-        }
-    }
-    let mut streams: Vec<(&str, Moved)> = moved.into_iter().collect();
-    streams.sort_unstable_by_key(|(stream, _)| *stream);
-    let stream_names: Vec<&str> = streams.iter().map(|(stream, _)| *stream).collect();
-    let stream_versions: Vec<i64> = streams.iter().map(|(_, moved)| moved.version).collect();
-    let stream_chunks: Vec<i32> = streams.iter().map(|(_, moved)| moved.last_chunk).collect();
-    let stream_starts: Vec<i64> = streams.iter().map(|(_, moved)| moved.first_pos).collect();
-    let keys: Vec<uuid::Uuid> = batch.keys().iter().map(|(key, _)| *key).collect();
-    let key_positions: Vec<i64> = batch.keys().iter().map(|(_, known)| known.answer.first_position.0 as i64).collect();
-    let key_events: Vec<i32> = batch
-        .keys()
-        .iter()
-        .map(|(_, known)| (known.answer.last_position.0 - known.answer.first_position.0 + 1) as i32)
-        .collect();
-    let key_contents: Vec<Raw<'_>> = batch.keys().iter().map(|(_, known)| Raw(&known.content)).collect();
-    // The last checkpoint of a consumer is the one it stands at.
-    let consumers: HashMap<&str, String> =
-        batch.tracking().iter().map(|tracking| (tracking.name.as_str(), tracking.checkpoint.to_string())).collect();
-
-    let (insert_events, insert_ids, insert_chunks, upsert_streams) = tokio::try_join!(
-        session.prepare_cached(sql!("insert_events")),
-        session.prepare_cached(sql!("insert_event_ids")),
-        session.prepare_cached(sql!("insert_stream_chunks")),
-        session.prepare_cached(sql!("upsert_streams")),
-    )?;
-    let (insert_tags, insert_keys, insert_commit, confirm, insert_consumer, update_consumer) = tokio::try_join!(
-        session.prepare_cached(sql!("insert_event_tags")),
-        session.prepare_cached(sql!("insert_append_keys")),
-        session.prepare_cached(sql!("insert_commit")),
-        session.prepare_cached(sql!("confirm_commit")),
-        session.prepare_cached(sql!("insert_checkpoint")),
-        session.prepare_cached(sql!("update_checkpoint")),
-    )?;
-
-    let (first, last) = (first.0 as i64, last.0 as i64);
-    let mut flush = Flush { session, sent: Vec::with_capacity(8) };
-    flush.change(
-        events.len(),
-        &insert_events,
-        vec![
-            &part,
-            &at,
-            &columns.schema_versions,
-            &columns.positions,
-            &columns.versions,
-            &columns.occurred_at,
-            &columns.ids,
-            &columns.streams,
-            &columns.types,
-            &columns.data,
-            &columns.raw,
-            &columns.metadata,
-            &columns.tags,
-        ],
-    );
-    flush.change(events.len(), &insert_ids, vec![&part, &at, &columns.ids, &columns.positions]);
-    flush.change(columns.tag_names.len(), &insert_tags, vec![&part, &columns.tag_names, &columns.tag_positions]);
-    flush.change(chunk_streams.len(), &insert_chunks, vec![&part, &chunk_streams, &chunk_numbers, &chunk_versions]);
-    flush.change(
-        stream_names.len(),
-        &upsert_streams,
-        vec![&part, &stream_names, &stream_versions, &stream_chunks, &stream_starts],
-    );
-    flush.change(keys.len(), &insert_keys, vec![&part, &at, &keys, &key_positions, &key_events, &key_contents]);
-    for (name, checkpoint) in &consumers {
-        let statement = if stood.contains_key(*name) { &update_consumer } else { &insert_consumer };
-        flush.change(1, statement, vec![name, checkpoint]);
-    }
-    flush.change(1, &insert_commit, vec![&part, &first, &last, &at]);
-    flush.commit(&confirm, [&part, &first], last).await
-}
-
-/// The statements of a transaction's end, all sent before an answer is waited for.
-struct Flush<'a> {
-    session: &'a Session,
-    sent: Vec<BoxFuture<'a, Result<()>>>,
-}
-
-impl<'a> Flush<'a> {
-    /// Adds a statement that must change so many rows; none where that is none.
-    fn change(&mut self, rows: usize, statement: &'a Statement, params: Vec<&'a (dyn ToSql + Sync)>) {
-        if rows == 0 {
-            return;
-        }
-        let session = self.session;
-        let change = async move {
-            let changed = session.execute(statement, &params).await?;
-            if changed == rows as u64 {
-                Ok(())
-            } else {
-                Err(broken(format!("{changed} rows were changed and not {rows}")))
-            }
-        };
-        self.sent.push(change.boxed());
-    }
-
-    /// Reads back the batch's row of `commits`, sends COMMIT behind it and looks at every answer, in the order in which
-    /// they come: COMMIT's alone would prove nothing, for behind a statement that failed it answers as if all were well.
-    async fn commit(self, confirm: &Statement, batch: [&(dyn ToSql + Sync); 2], last: i64) -> Result<()> {
-        let Flush { session, sent } = self;
-        let confirm = async {
-            let confirmed = session.query_opt(confirm, &batch).await?.map(|row| row.get::<_, i64>(0));
-            if confirmed == Some(last) {
-                Ok(())
-            } else {
-                Err(broken("a transaction does not read what it wrote".to_owned()))
-            }
-        };
-        let commit = async { Ok(session.batch_execute("COMMIT").await?) };
-        let (changes, confirmed, committed) = tokio::join!(biased; futures::future::join_all(sent), confirm, commit);
-        changes.into_iter().collect::<Result<()>>()?;
-        confirmed?;
-        committed
-    }
-}
-
-fn broken(what: String) -> Error {
-    Error::Broken(format!(
-        "the store stopped taking appends: {what}, and COMMIT was on its way; look for a trigger, rule or policy on the \
-         tables of the log, run `pacioli doctor`, then restart"
-    ))
 }

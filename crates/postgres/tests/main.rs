@@ -8,6 +8,7 @@ mod failover;
 mod faults;
 mod indexes;
 mod models;
+mod queries;
 mod roles;
 mod support;
 mod user_transactions;

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::support::{location, open, options};
 
-/// Who is refused by rights, and who has all rights and is stopped by the triggers alone.
+/// Who is refused by rights, and who has all rights and is stopped by the triggers alone. The role `sync` is nobody's: what
+/// it may is told by [`the_function_that_runs_projections_belongs_to_a_role_that_may_do_nothing_else`].
 const ROLES: [&str; 5] = ["owner", "appender", "reader", "projector", "replicator"];
 
 /// What each role may do with each object: s(elect), i(nsert), u(pdate), d(elete), t(runcate). The owner has every right;
@@ -42,12 +43,13 @@ const TABLES: &[(&str, [&str; 5])] = &[
     ("deferred_appends", ["siudt", "-", "-", "-", "-"]),
     ("leases", ["siudt", "siu", "-", "-", "-"]),
     ("snapshots", ["siudt", "siud", "-", "-", "-"]),
+    ("sync_builds", ["siudt", "s", "-", "sid", "-"]),
 ];
 
 /// Columns that may be updated where the table may not.
 const COLUMNS: &[(&str, &str, [bool; 5])] = &[
     //                        owner  appender reader projector replicator
-    ("heads", "part", [true, true, false, false, false]),
+    ("heads", "part", [true, true, false, true, false]),
     ("heads", "epoch", [true, false, false, false, false]),
     ("streams", "version", [true, true, false, false, false]),
     ("streams", "stream", [true, false, false, false, false]),
@@ -58,6 +60,7 @@ const COLUMNS: &[(&str, &str, [bool; 5])] = &[
 const FUNCTIONS: &[(&str, &str, [bool; 5])] = &[
     // function       a call of it                       owner  appender reader projector replicator
     ("make_chunks", "SELECT * FROM make_chunks(0, 4)", [true, true, false, false, false]),
+    ("run_sync", "SELECT run_sync(0, 1, 1)", [true, true, false, false, false]),
     ("turn_periods", "SELECT * FROM turn_periods()", [true, true, false, false, false]),
     ("meet_database", "SELECT meet_database()", [true, true, false, false, false]),
     ("partition_of", "SELECT partition_of('a-1', 4)", [true, true, true, true, false]),
@@ -109,6 +112,7 @@ fn same_column(table: &str) -> &'static str {
         "store" => "remember = remember",
         "migrations" | "indexes" => "name = name",
         "periods" => "period = period",
+        "sync_builds" => "projection = projection",
         "log" => "position = position",
         _ => "name = name",
     }
@@ -475,7 +479,7 @@ async fn an_older_server_leaves_the_functions_of_a_newer_one() {
     let url = pacioli_pgtest::database_url("roles_rolling");
     migrate::init(&location(&url), None).await.expect("a store");
     let client = connect(&url).await;
-    for (version, is_left) in [("NULL", false), ("0", false), ("1", false), ("2", true)] {
+    for (version, is_left) in [("NULL", false), ("0", false), ("2", false), ("3", true)] {
         client
             .batch_execute(&format!(
                 "CREATE OR REPLACE FUNCTION guard(guarded regclass, against text DEFAULT '') RETURNS void LANGUAGE plpgsql AS
@@ -493,8 +497,25 @@ async fn an_older_server_leaves_the_functions_of_a_newer_one() {
         let left: bool = client.query_one(text, &[]).await.expect("an answer").get(0);
         assert_eq!(left, is_left, "{version}");
     }
-    let row = client.query_one("SELECT definitions, definitions_version FROM migrations", &[]).await.expect("a row");
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(1)), ("other", 2));
+    let row =
+        client.query_one("SELECT DISTINCT definitions, definitions_version FROM migrations", &[]).await.expect("a row");
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(1)), ("other", 3));
     let reading = PostgresOptions { must_exist: true, ..options() };
     open(&url, reading).await.expect("a newer store is one that can be read");
+}
+
+#[tokio::test]
+async fn the_function_that_runs_projections_belongs_to_a_role_that_may_do_nothing_else() {
+    let url = pacioli_pgtest::database_url("roles_sync");
+    migrate::init(&location(&url), None).await.expect("a store");
+    let client = connect(&url).await;
+    let owner =
+        "SELECT pg_get_userbyid(proowner)::text FROM pg_proc WHERE oid = 'pacioli.run_sync'::regproc AND prosecdef";
+    assert_eq!(client.query_one(owner, &[]).await.expect("a row").get::<_, &str>(0), "pacioli_sync");
+    let may = "SELECT string_agg(relname || ' ' || privilege_type, ', ') FROM pg_class c, aclexplode(c.relacl) a
+                WHERE a.grantee = 'pacioli_sync'::regrole AND c.relnamespace = 'pacioli'::regnamespace";
+    assert_eq!(client.query_one(may, &[]).await.expect("a row").get::<_, &str>(0), "sync_builds SELECT");
+    let members =
+        "SELECT string_agg(member::regrole::text, ' ') FROM pg_auth_members WHERE roleid = 'pacioli_sync'::regrole";
+    assert_eq!(client.query_one(members, &[]).await.expect("a row").get::<_, &str>(0), "pacioli_owner");
 }

@@ -315,7 +315,8 @@ pub trait Engine: Send + Sync + 'static {
     /// one fills; the older one is dropped right after.
     async fn begin(&self, projection: &Projection, workers: u16) -> Result<Build, EngineError>;
 
-    /// Applies events and moves the progress, in one transaction.
+    /// Applies events and moves the progress, in one transaction. A build that is kept does not move
+    /// ([`AdvanceError::Moved`]): a server that was asleep may still believe that it serves.
     async fn advance(&self, advance: Advance) -> Result<Advanced, AdvanceError>;
 
     /// Passes over the one event that a build failed at, and sets it running.
@@ -325,10 +326,12 @@ pub trait Engine: Send + Sync + 'static {
     async fn set_state(&self, name: &Name, build: BuildNumber, state: State) -> Result<(), EngineError>;
 
     /// Lets a build that fills serve, in one transaction; the one that served is kept, and one kept before is dropped.
-    /// A `sync` build is first taken to the head while nobody appends.
+    /// A `sync` build is first taken to the head while nobody appends. Refused where the build does not fill (any more):
+    /// two servers may both believe that they run a projection.
     async fn swap(&self, name: &Name, build: BuildNumber) -> Result<(), EngineError>;
 
-    /// Lets a kept build fill again from where it stands, so that the runner brings it to the head and swaps.
+    /// Lets a kept build fill again from where it stands, so that the runner brings it to the head and swaps. Refused where
+    /// the build is not kept (any more).
     async fn take_back(&self, name: &Name, build: BuildNumber) -> Result<(), EngineError>;
 
     /// Drops a build's tables and its catalogue row.

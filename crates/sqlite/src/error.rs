@@ -37,6 +37,11 @@ impl Error {
         matches!(self.code(), Some(rusqlite::ErrorCode::DiskFull))
     }
 
+    /// Whether a rule of a table was broken.
+    pub(crate) fn is_constraint(&self) -> bool {
+        matches!(self.code(), Some(rusqlite::ErrorCode::ConstraintViolation))
+    }
+
     /// Whether another tool holds the file's lock: the write did not begin.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))

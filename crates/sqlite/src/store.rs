@@ -188,7 +188,8 @@ impl SqliteStore {
         self.ask_projections(ProjectionCommand::Serve { build, at_head, confirmed })?;
         is_there.recv().map_err(|_| NotServing::closed())??;
         change()?;
-        confirm.send(()).map_err(|_| NotServing::closed().into())
+        confirm.send(()).map_err(|_| NotServing::closed())?;
+        Ok(is_there.recv().map_err(|_| NotServing::closed())??)
     }
 
     /// Lets the build of a projection serve no longer. Blocks.

@@ -359,9 +359,9 @@ impl Writer {
         let committed = self.conn.prepare_cached(sql!("commit")).and_then(|mut statement| statement.execute([]));
         let Err(error) = committed else { return Ok(()) };
         let error = Error::from(error);
-        // With these the write did not begin or did not fit. After any other, a failed sync above all, what is on disk is
-        // not known, and asking again would only show what the operating system remembers.
-        let is_definite = error.is_full() || error.is_busy();
+        // With these the write did not begin, did not fit, or broke a rule of a projection's tables. After any other, a failed
+        // sync above all, what is on disk is not known, and asking again would only show what the operating system remembers.
+        let is_definite = error.is_full() || error.is_busy() || error.is_constraint();
         let failure = match self.end_transaction(error) {
             Failure::NotStored(error) if is_definite => {
                 let stored = read::heads(&self.conn, heads.partitions()).map_err(Failure::Unknown)?;

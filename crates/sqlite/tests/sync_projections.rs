@@ -16,7 +16,7 @@ use pacioli_projection::answer::Value;
 use pacioli_projection::engine::{Advance, AdvanceError, BuildNumber, Engine, EngineError, Role, State};
 use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
 
-use crate::models::support::{BALANCES, build, exists, folded, models, moved, name, projection, rows, text, to_head};
+use crate::models::support::{BALANCES, TOTALS, build, exists, folded, models, moved, name, projection, rows, text, to_head};
 use crate::support::{append, event, open, stream, whole_log};
 
 /// The balances, in the append.
@@ -88,6 +88,7 @@ async fn an_append_that_is_refused_harms_no_other() {
     let store = open(directory.path());
     let models = models(&store);
     serve(&models, &sync_balances(1)).await.expect("it serves");
+    serve(&models, &TOTALS.replace("-- version: 1", "-- version: 1\n-- mode: sync")).await.expect("it serves");
     append(&store, "account-poor", vec![moved(1, "Deposited", 5)]).await;
     let (mut stored, mut refused) = (0, 0);
     for round in 0..5_u128 {
@@ -129,6 +130,8 @@ async fn an_append_that_is_refused_harms_no_other() {
         *next += 1;
     }
     assert_folded(&store, &models).await;
+    let totals = rows(&models, "SELECT type, events, cents FROM totals").await;
+    assert_eq!(totals, [[text("Deposited"), Value::Int(3_001), Value::Int(3_005)]]);
     drop(models);
     drop(store);
     let store = open(directory.path());
@@ -442,6 +445,7 @@ async fn a_serving_sync_projection_is_moved_by_appends_alone() {
     };
     assert!(why.contains("cannot be paused"), "{why}");
     let advance = Advance {
+        epoch: pacioli_core::Epoch::FIRST,
         build: Arc::new(serving),
         worker: 0,
         partition: pacioli_core::Partition(0),
@@ -513,4 +517,133 @@ async fn partitions_move_on_by_themselves() {
     assert_folded(&store, &models).await;
     let serving = build(&models, "balances", Role::Serving).await;
     assert_eq!(serving.progress.iter().map(|stands| stands.events).sum::<u64>(), 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_cannot_catch_up_keeps_out_what_it_wants_until_somebody_decides() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let models = models(&store);
+    let number = serve(&models, &sync_balances(1)).await.expect("it serves");
+    append(&store, "account-1", vec![moved(1, "Deposited", 10)]).await;
+    let file = directory.path().join(format!("read-models/balances.{}.db", number.0));
+    drop(models);
+    drop(store);
+    let older = directory.path().join("older.db");
+    copy_database(&file, &older);
+    let store = open(directory.path());
+    append(&store, "account-1", vec![moved(2, "Withdrawn", 7), moved(3, "Deposited", 1)]).await;
+    drop(store);
+    // An older file in which somebody wrote besides: the withdrawal does not fit any more.
+    copy_database(&older, &file);
+    let tampered = rusqlite::Connection::open(&file).expect("it opens");
+    tampered.execute("UPDATE balances SET cents = 5", []).expect("it is changed");
+    drop(tampered);
+
+    let store = open(directory.path());
+    let refused = store.append(one("account-2", moved(4, "Deposited", 1))).await;
+    let Err(AppendError::Store(error)) = refused else { panic!("{refused:?}") };
+    assert!(error.reason.contains("`balances` is behind the log") && error.reason.contains("event 0:2"), "{error}");
+    append(&store, "other-1", vec![event(5, "Unrelated")]).await;
+    assert!(append(&store, "account-1", vec![moved(2, "Withdrawn", 7), moved(3, "Deposited", 1)]).await.duplicate);
+
+    let models = crate::models::support::models(&store);
+    let serving = build(&models, "balances", Role::Serving).await;
+    let State::Failed(failed) = &serving.state else { panic!("{:?}", serving.state) };
+    assert_eq!((failed.place.to_string().as_str(), serving.progress[0].position), ("0:2", Position(1)));
+    let again = models.set_state(&name("balances"), number, State::Running).await;
+    assert!(matches!(&again, Err(EngineError::Refused(why)) if why.contains("0:2")), "{again:?}");
+    models.skip(&name("balances"), number, failed.place).await.expect("it is passed over");
+    assert_eq!(build(&models, "balances", Role::Serving).await.state, State::Running);
+    append(&store, "account-1", vec![moved(6, "Withdrawn", 4)]).await;
+    assert_eq!(rows(&models, "SELECT cents FROM balances").await, [[Value::Int(2)]]);
+    // A rebuild makes good what was tampered with.
+    serve(&models, &sync_balances(2)).await.expect("it serves");
+    assert_folded(&store, &models).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_keeps_out_what_its_projection_wants_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let models = models(&store);
+    let number = serve(&models, &sync_balances(1)).await.expect("it serves");
+    for id in 1..=2_000 {
+        append(&store, &format!("account-{id}"), vec![moved(id, "Deposited", 2)]).await;
+    }
+    drop(models);
+    drop(store);
+    let file = directory.path().join(format!("read-models/balances.{}.db", number.0));
+    let mut bytes = fs::read(&file).expect("the file");
+    // The first page has the schema and where it stands has one of its own, written last; what lies between are rows.
+    let root: u32 = {
+        let conn = rusqlite::Connection::open(&file).expect("it opens");
+        conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'balances'", [], |row| row.get(0))
+            .expect("a root")
+    };
+    let root = root as usize;
+    bytes[(root - 1) * 4096..root * 4096].fill(0xa5);
+    fs::write(&file, bytes).expect("it is damaged");
+
+    let store = open(directory.path());
+    for id in 3_000..3_020 {
+        let refused = store.append(one("account-1", moved(id, "Deposited", 1))).await;
+        let Err(AppendError::Store(error)) = refused else { panic!("{refused:?}") };
+        assert!(error.reason.contains("`balances` is behind the log") && error.reason.contains("malformed"), "{error}");
+        append(&store, "other-1", vec![event(id + 1_000, "Unrelated")]).await;
+    }
+    // It is filled anew beside the damaged one and takes its place.
+    let models = crate::models::support::models(&store);
+    serve(&models, &sync_balances(2)).await.expect("it serves");
+    append(&store, "account-1", vec![moved(5_000, "Deposited", 1)]).await;
+    assert_folded(&store, &models).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_text_is_searched_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let models = models(&store);
+    let notes = "-- projection: notes
+-- version: 1
+-- mode: sync
+-- category: account
+
+CREATE VIRTUAL TABLE notes USING fts5 (note, account UNINDEXED);
+CREATE TABLE noted (account TEXT PRIMARY KEY, cents BIGINT NOT NULL CHECK (cents < 100));
+
+-- on: Deposited
+INSERT INTO notes (note, account) VALUES (:data.note, :stream);
+INSERT INTO noted (account, cents) VALUES (:stream, :data.cents)
+ON CONFLICT (account) DO UPDATE SET cents = noted.cents + excluded.cents;
+";
+    serve(&models, notes).await.expect("it serves");
+    let appends = (1..=300_u128).map(|id| {
+        let cents = if id % 10 == 0 { 1_000 } else { 1 };
+        one(&format!("account-{}", id % 20), moved(id, "Deposited", cents))
+    });
+    let outcomes = all_at_once(&store, appends.collect()).await;
+    let taken = outcomes.iter().filter(|outcome| matches!(outcome, Ok(AppendOutcome::Appended(_)))).count();
+    assert_eq!(taken, 270);
+    let found = rows(&models, "SELECT count(*) FROM notes WHERE notes MATCH 'note'").await;
+    assert_eq!(found, [[Value::Int(270)]]);
+    assert_eq!(rows(&models, "SELECT count(*) FROM notes WHERE notes MATCH '20'").await, [[Value::Int(0)]]);
+    assert_eq!(rows(&models, "SELECT sum(cents) FROM noted").await, [[Value::Int(270)]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_constraint_that_waits_for_the_end_is_refused_in_an_append() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let models = models(&store);
+    let text =
+        sync_balances(1).replace("last_note TEXT", "last_note TEXT REFERENCES balances DEFERRABLE INITIALLY DEFERRED");
+    let Err(EngineError::File(findings)) = models.begin(&projection(&text), 1).await else { panic!("refused") };
+    assert!(findings[0].problem.contains("INITIALLY DEFERRED"), "{findings:?}");
+    // One that is checked at once refuses its append.
+    let text = text.replace(" DEFERRABLE INITIALLY DEFERRED", "");
+    serve(&models, &text).await.expect("it serves");
+    let outcome = store.append(one("account-1", moved(1, "Deposited", 1))).await;
+    let Ok(AppendOutcome::Refused(Refusal::ByProjection { reason, .. })) = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("FOREIGN KEY"), "{reason}");
 }

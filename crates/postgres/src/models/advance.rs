@@ -1,13 +1,12 @@
 //! One step of a build: events applied and progress moved, in one statement and so in one transaction.
 
+use pacioli_core::Position;
 use pacioli_core::place::Place;
-use pacioli_core::{Partition, Position};
-use pacioli_projection::engine::{Advance, AdvanceError, Advanced, BuildNumber, EngineError, State};
+use pacioli_projection::engine::{Advance, AdvanceError, Advanced, BuildNumber, EngineError, Role, State};
 use pacioli_projection::file::Name;
 
-use super::builds::{find, hold, in_transaction, known, write_state};
+use super::builds::{find, hold, in_transaction, known, set_state, write_state};
 use super::check::engine_error;
-use super::compile::REFUSED;
 use super::home::Home;
 use crate::error::Error;
 
@@ -27,7 +26,7 @@ pub(super) async fn advance(home: &Home, advance: Advance) -> Result<Advanced, A
         let (after, up_to) = (advance.after.0 as i64, up_to as i64);
         Ok(worker.query_one(&statement, &[&name, &number, &stream_worker, &part, &after, &up_to, &events_max]).await?)
     };
-    let row = step.await.map_err(|error| told(error, advance.partition))?;
+    let row = step.await.map_err(|error| told(error))?;
     match (row.get::<_, Option<i64>>(0), row.get::<_, Option<i64>>(1)) {
         (Some(position), Some(events)) => Ok(Advanced { position: Position(position as u64), events: events as u64 }),
         _ => Err(AdvanceError::Moved),
@@ -39,20 +38,15 @@ fn failed(error: Error) -> AdvanceError {
 }
 
 /// Whether it is the event's fault, and where it lies.
-fn told(error: Error, partition: Partition) -> AdvanceError {
-    let Error::Postgres(said) = &error else { return failed(error) };
-    let Some(db) = said.as_db_error() else { return failed(error) };
-    let class = &db.code().code()[..2];
-    if error.is_passing() || !matches!(class, "0A" | "21" | "22" | "23" | "2B" | "42" | "44" | "54" | "P0" | "XX") {
+fn told(error: Error) -> AdvanceError {
+    if let Some(of_handler) = error.of_handler() {
+        return AdvanceError::Event { place: of_handler.place, error: of_handler.reason };
+    }
+    let class = error.state().map(|code| code.code()[..2].to_owned()).unwrap_or_default();
+    if error.is_passing() || !matches!(class.as_str(), "21" | "22" | "23" | "44" | "54" | "P0" | "XX") {
         return failed(error);
     }
-    let is_a_handlers = db.constraint() == Some(REFUSED);
-    let position = db.column().filter(|_| is_a_handlers).and_then(|position| position.parse().ok());
-    let hint = db.hint().filter(|hint| !hint.is_empty()).map(|hint| format!(" ({hint})")).unwrap_or_default();
-    AdvanceError::Event {
-        place: position.map(|position| Place { partition, position: Position(position) }),
-        error: format!("{}{hint}", db.message()),
-    }
+    AdvanceError::Event { place: None, error: error.to_string() }
 }
 
 /// Passes over one event, and sets the build running.
@@ -66,7 +60,7 @@ pub(super) async fn skip(home: &Home, name: &Name, number: BuildNumber, place: P
         let skip = home.fill(sql!("models/builds/skip_event")).replace("{build}", &build.schema);
         let skipped =
             worker.query(&skip, &[&name.as_str(), &(number.0 as i32), &part, &position, &build.workers]).await;
-        let skipped = skipped.map_err(|error| match told(error.into(), place.partition) {
+        let skipped = skipped.map_err(|error| match told(error.into()) {
             AdvanceError::Event { place: Some(earlier), error } => EngineError::Refused(format!(
                 "an event before it fails too, at {earlier}: {error}; retry, and then skip that one"
             )),
@@ -79,7 +73,10 @@ pub(super) async fn skip(home: &Home, name: &Name, number: BuildNumber, place: P
                 number.0
             )));
         }
-        write_state(home, &worker, name, number, &State::Running).await.map_err(engine_error)
+        write_state(home, &worker, name, number, &State::Running).await.map_err(engine_error)?;
+        Ok::<_, EngineError>(build.is_sync && build.role == Role::Serving)
     };
-    in_transaction(&worker, work).await
+    let runs_in_appends = in_transaction(&worker, work).await?;
+    drop(worker);
+    if runs_in_appends { set_state(home, name, number, State::Running).await } else { Ok(()) }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pacioli_projection::Projection;
-use pacioli_projection::engine::{Build, BuildNumber, EngineError, Role, State};
+use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Role, State};
 use pacioli_projection::file::{Makes, Mode, Name, Severity};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::catalogue;
 use super::check::{engine_error, lay};
 use super::home::{Home, Worker};
+use super::sync::{self, Halt};
 use crate::connect::Session;
-use crate::error::{Error, Result};
+use crate::error::{Error, OfHandler, Result};
 use crate::row::Moment;
 
 /// The longest name that PostgreSQL takes.
@@ -34,16 +35,16 @@ pub(super) struct Known {
 }
 
 /// Runs a command in a transaction of its own, which is durable once it is over.
-pub(super) async fn in_transaction<T>(
+pub(super) async fn in_transaction<T, E: From<Halt>>(
     session: &Session,
-    work: impl Future<Output = std::result::Result<T, EngineError>>,
-) -> std::result::Result<T, EngineError> {
+    work: impl Future<Output = std::result::Result<T, E>>,
+) -> std::result::Result<T, E> {
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on";
     let transaction = async {
-        session.batch_execute(begin).await.map_err(|error| engine_error(error.into()))?;
+        session.batch_execute(begin).await.map_err(Halt::from)?;
         match work.await {
             Ok(done) => {
-                session.batch_execute("COMMIT").await.map_err(|error| engine_error(error.into()))?;
+                session.batch_execute("COMMIT").await.map_err(Halt::from)?;
                 Ok(done)
             }
             Err(error) => {
@@ -254,27 +255,25 @@ pub(super) async fn hold(home: &Home, session: &Session, name: &Name, number: Bu
 }
 
 /// Tries what has to wait for people who query, each time for a moment only: whoever comes after it would wait too.
-async fn with_patience<T, F>(worker: &Worker, mut attempt: impl FnMut() -> F) -> std::result::Result<T, EngineError>
+async fn with_patience<T, F>(worker: &Worker, mut attempt: impl FnMut() -> F) -> std::result::Result<T, Halt>
 where
-    F: Future<Output = std::result::Result<T, EngineError>>,
+    F: Future<Output = std::result::Result<T, Halt>>,
 {
     let deadline = Instant::now() + SWAP_PATIENCE;
     let mut pause = Duration::from_millis(20);
     loop {
-        let set = worker.batch_execute(&format!("SET lock_timeout = '{LOCK_PATIENCE}'")).await;
-        set.map_err(|error| engine_error(error.into()))?;
-        let done = in_transaction(worker, attempt()).await;
-        let reset = worker.batch_execute("RESET lock_timeout").await;
-        reset.map_err(|error| engine_error(error.into()))?;
-        match done {
-            Err(EngineError::Store(error)) if error.reason.contains("[55P03]") || error.reason.contains("[40P01]") => {
-                if Instant::now() >= deadline {
-                    return Err(EngineError::Store(pacioli_core::StoreError::new(format!(
-                        "queries have held the tables for {} s, and others would have to wait behind them; it is tried again ({error})",
-                        SWAP_PATIENCE.as_secs()
-                    ))));
-                }
+        let with_timeout = async {
+            worker.batch_execute(&format!("SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")).await?;
+            attempt().await
+        };
+        match in_transaction(worker, with_timeout).await {
+            Err(Halt::Locked(error)) if Instant::now() >= deadline => {
+                return Err(Halt::Other(EngineError::Store(pacioli_core::StoreError::new(format!(
+                    "queries have held the tables for {} s, and others would have to wait behind them; try again ({error})",
+                    SWAP_PATIENCE.as_secs()
+                )))));
             }
+            Err(Halt::Locked(_)) => {}
             done => return done,
         }
         tokio::time::sleep(pause).await;
@@ -284,7 +283,11 @@ where
 
 /// Lets a build that fills serve.
 pub(super) async fn swap(home: &Home, name: &Name, number: BuildNumber) -> std::result::Result<(), EngineError> {
+    super::materialized::refresh_all(home, name, number).await?;
     let worker = home.worker().await.map_err(engine_error)?;
+    if home.is_beside_the_log() && is_sync(home, &worker, name, number).await.map_err(engine_error)? {
+        sync::approach(home, &worker, name, number).await?;
+    }
     with_patience(&worker, || swap_in_transaction(home, &worker, name, number)).await?;
     super::scratch::sweep_soon(home, &worker).await;
     Ok(())
@@ -295,32 +298,47 @@ async fn swap_in_transaction(
     session: &Session,
     name: &Name,
     number: BuildNumber,
-) -> std::result::Result<(), EngineError> {
-    let known = known(home, session, name).await.map_err(engine_error)?;
-    let build = &known[find(&known, name, number)?];
+) -> std::result::Result<(), Halt> {
+    let known = known(home, session, name).await?;
+    let build = &known[find(&known, name, number).map_err(Halt::Other)?];
     if build.role != Role::Filling {
-        return Err(EngineError::Refused(format!("build {} of `{name}` is not being filled", number.0)));
+        let refused = format!("build {} of `{name}` is not being filled", number.0);
+        return Err(Halt::Other(EngineError::Refused(refused)));
     }
-    let work = async {
-        hold(home, session, name, number).await?;
-        let of = |role| known.iter().find(move |build| build.role == role);
-        if let Some(kept) = of(Role::Kept) {
-            forget(home, session, name, kept).await?;
-        }
-        if let Some(serving) = of(Role::Serving) {
-            hold(home, session, name, serving.number).await?;
-            set_role(home, session, name, serving.number, "kept").await?;
-        }
-        set_role(home, session, name, number, "serving").await?;
-        serve(home, session, name.as_str(), number.0 as i32).await
-    };
-    work.await.map_err(engine_error)
+    let of = |role| known.iter().find(move |build| build.role == role);
+    hold(home, session, name, number).await?;
+    if let Some(kept) = of(Role::Kept) {
+        forget(home, session, name, kept).await?;
+    }
+    if let Some(serving) = of(Role::Serving) {
+        hold(home, session, name, serving.number).await?;
+        set_role(home, session, name, serving.number, "kept").await?;
+    }
+    set_role(home, session, name, number, "serving").await?;
+    // Before the heads are locked: who queries is waited for while appends go on.
+    serve(home, session, name.as_str(), number.0 as i32).await?;
+    if let Some(serving) = of(Role::Serving).filter(|serving| serving.in_appends) {
+        sync::release(home, session, name, serving).await?;
+    }
+    if build.is_sync {
+        sync::register(home, session, name, build).await?;
+    }
+    Ok(())
+}
+
+async fn is_sync(home: &Home, session: &Session, name: &Name, number: BuildNumber) -> Result<bool> {
+    let find = home.fill(sql!("models/builds/find_mode"));
+    let row = session.query_opt(&find, &[&name.as_str(), &(number.0 as i32)]).await?;
+    Ok(row.is_some_and(|row| row.get::<_, &str>(0) == "sync"))
 }
 
 /// Takes a build out of the catalogue; its schema is dropped once that is committed.
 async fn forget(home: &Home, session: &Session, name: &Name, build: &Known) -> Result<()> {
     let number = build.number.0 as i32;
     hold(home, session, name, build.number).await?;
+    if build.in_appends {
+        sync::release(home, session, name, build).await?;
+    }
     session.execute(&home.fill(sql!("models/builds/delete_progress")), &[&name.as_str(), &number]).await?;
     session.execute(&home.fill(sql!("models/builds/delete_build")), &[&name.as_str(), &number]).await?;
     super::scratch::give_up(home, session, &build.schema).await
@@ -350,8 +368,8 @@ pub(super) async fn take_back(home: &Home, name: &Name, number: BuildNumber) -> 
 pub(super) async fn drop_build(home: &Home, name: &Name, number: BuildNumber) -> std::result::Result<(), EngineError> {
     let worker = home.worker().await.map_err(engine_error)?;
     let drop = || async {
-        let known = known(home, &worker, name).await.map_err(engine_error)?;
-        let build = &known[find(&known, name, number)?];
+        let known = known(home, &worker, name).await?;
+        let build = &known[find(&known, name, number).map_err(Halt::Other)?];
         let work = async {
             if build.role == Role::Serving {
                 let rows = worker
@@ -365,14 +383,15 @@ pub(super) async fn drop_build(home: &Home, name: &Name, number: BuildNumber) ->
             }
             forget(home, &worker, name, build).await
         };
-        work.await.map_err(engine_error)
+        work.await.map_err(Halt::from)
     };
     with_patience(&worker, drop).await?;
     super::scratch::sweep_soon(home, &worker).await;
     Ok(())
 }
 
-/// Writes down how a build is, once nobody advances it.
+/// Writes down how a build is, once nobody advances it. One that appends write leaves them when it stops, and is brought
+/// back to the head and to them when it goes on.
 pub(super) async fn set_state(
     home: &Home,
     name: &Name,
@@ -380,13 +399,54 @@ pub(super) async fn set_state(
     state: State,
 ) -> std::result::Result<(), EngineError> {
     let worker = home.worker().await.map_err(engine_error)?;
-    let work = async {
-        let known = known(home, &worker, name).await.map_err(engine_error)?;
-        find(&known, name, number)?;
-        hold(home, &worker, name, number).await.map_err(engine_error)?;
-        write_state(home, &worker, name, number, &state).await.map_err(engine_error)
-    };
-    in_transaction(&worker, work).await
+    let rejoins = in_transaction(&worker, change_state(home, &worker, name, number, &state)).await?;
+    if rejoins && let Err(halt) = come_back(home, &worker, name, number).await {
+        // It does not run where it is to run, and says where and why it stopped.
+        let state = match &halt {
+            Halt::Poison(OfHandler { place: Some(place), reason, .. }) => {
+                let at = home.store().shared().clock.now();
+                State::Failed(Failed { place: *place, error: reason.clone(), at })
+            }
+            _ => State::Paused,
+        };
+        in_transaction(&worker, change_state(home, &worker, name, number, &state)).await?;
+        return Err(halt.into());
+    }
+    Ok(())
+}
+
+/// Brings a build that serves back to the head and into appends.
+async fn come_back(home: &Home, worker: &Worker, name: &Name, number: BuildNumber) -> std::result::Result<(), Halt> {
+    sync::approach(home, worker, name, number).await?;
+    with_patience(worker, || rejoin(home, worker, name, number)).await
+}
+
+/// Returns whether the build is one that appends are to write again.
+async fn change_state(
+    home: &Home,
+    session: &Session,
+    name: &Name,
+    number: BuildNumber,
+    state: &State,
+) -> std::result::Result<bool, EngineError> {
+    let known = known(home, session, name).await.map_err(engine_error)?;
+    let build = &known[find(&known, name, number)?];
+    hold(home, session, name, number).await.map_err(engine_error)?;
+    if build.in_appends && *state != State::Running {
+        sync::release(home, session, name, build).await.map_err(engine_error)?;
+    }
+    write_state(home, session, name, number, state).await.map_err(engine_error)?;
+    Ok(build.is_sync && build.role == Role::Serving && !build.in_appends && *state == State::Running)
+}
+
+async fn rejoin(home: &Home, session: &Session, name: &Name, number: BuildNumber) -> std::result::Result<(), Halt> {
+    let known = known(home, session, name).await?;
+    let build = &known[find(&known, name, number).map_err(Halt::Other)?];
+    if build.role != Role::Serving || build.in_appends || build.state != "running" {
+        return Ok(());
+    }
+    hold(home, session, name, number).await?;
+    sync::register(home, session, name, build).await
 }
 
 pub(super) async fn write_state(

@@ -15,11 +15,10 @@ use pacioli_projection::Projection;
 use pacioli_projection::file::{On, Source, Statement};
 
 use super::values::{self, BATCH_COLUMNS, EVENT, column, literal, with_batch};
+use crate::error::REFUSED;
 
 /// How every name in a compiled function begins, so that none is a name of the file's.
 pub(super) const PREFIX: &str = "_pacioli_";
-/// The constraint that the error of a handler names, for callers of any language.
-pub(crate) const REFUSED: &str = "projection-refused";
 
 /// The types that were inferred for a statement's values, in order, as `format_type` names them.
 pub(super) type Types = Vec<String>;

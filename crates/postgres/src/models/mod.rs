@@ -15,12 +15,18 @@ mod builds;
 mod catalogue;
 mod check;
 mod compile;
+mod copies;
+mod fold;
+pub mod functions;
 mod home;
 mod infer;
+mod materialized;
 mod past;
-mod query;
+pub mod query;
 mod scratch;
+mod sync;
 mod values;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +87,7 @@ impl PostgresModels {
             Ok::<_, Error>(())
         };
         sweep.await.map_err(Error::into_store_error)?;
-        let queries = Queries::new(Arc::clone(&home), reader);
+        let queries = Queries::new(Arc::clone(&home), reader)?;
         Ok(PostgresModels { home, queries })
     }
 }
@@ -155,7 +161,7 @@ impl Engine for PostgresModels {
     }
 
     async fn keep_copy(&self, name: &Name, build: BuildNumber) -> Result<Checkpoint, EngineError> {
-        past::keep_copy(&self.home, name, build).await
+        copies::keep(&self.home, name, build).await
     }
 
     async fn verify(
@@ -165,17 +171,15 @@ impl Engine for PostgresModels {
         sample: Sample,
         progress: &(dyn Fn(f64) + Send + Sync),
     ) -> Result<Verified, EngineError> {
-        past::verify(&self.home, name, build, sample, progress).await
+        verify::verify(&self.home, name, build, sample, progress).await
     }
 
     async fn materialized(&self, name: &Name, build: BuildNumber) -> Result<Vec<Materialized>, EngineError> {
-        let _ = (name, build);
-        Ok(Vec::new())
+        materialized::list(&self.home, name, build).await
     }
 
     async fn refresh(&self, name: &Name, build: BuildNumber, view: &str) -> Result<(), EngineError> {
-        let _ = (name, build, view);
-        Err(EngineError::Refused("no".to_owned()))
+        materialized::refresh(&self.home, name, build, view).await
     }
 
     async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {

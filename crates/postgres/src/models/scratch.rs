@@ -20,23 +20,33 @@ pub(super) async fn sweep_soon(home: &Home, worker: &Worker) {
 pub(super) async fn sweep(home: &Home, session: &Session) -> Result<()> {
     let rows = session.query(&home.fill(sql!("models/scratch/list_scratches")), &[]).await?;
     for row in rows {
-        let (id, schema): (i64, String) = (row.get(0), row.get(1));
-        let dropped = drop_one(home, session, id, &schema).await;
-        if dropped.is_err() {
-            let _ = session.batch_execute("ROLLBACK").await;
-        }
-        dropped?;
+        drop_one(home, session, row.get(0)).await?;
     }
     Ok(())
 }
 
-async fn drop_one(home: &Home, session: &Session, id: i64, schema: &str) -> Result<()> {
+/// Drops one of them, unless somebody uses it.
+pub(super) async fn drop_one(home: &Home, session: &Session, id: i64) -> Result<()> {
+    let drop = async {
+        let dropped = drop_in_transaction(home, session, id).await;
+        if dropped.is_err() {
+            // The first error is the one to tell.
+            let _ = session.batch_execute("ROLLBACK").await;
+        }
+        dropped
+    };
+    session.whole(drop).await
+}
+
+async fn drop_in_transaction(home: &Home, session: &Session, id: i64) -> Result<()> {
     session.batch_execute("BEGIN; SET LOCAL lock_timeout = '1s'").await?;
     // Who uses it holds the lock.
     let free = session.query_one(sql!("models/scratch/try_lock"), &[&home.catalogue(), &id]).await?;
     if free.get::<_, bool>(0) {
-        session.batch_execute(&format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", schema.replace('"', "\"\""))).await?;
-        session.execute(&home.fill(sql!("models/scratch/delete_scratch")), &[&id]).await?;
+        let gone = session.query_opt(&home.fill(sql!("models/scratch/delete_scratch")), &[&id]).await?;
+        if let Some(row) = gone {
+            session.batch_execute(&format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", row.get::<_, &str>(0))).await?;
+        }
     }
     session.batch_execute("COMMIT").await?;
     Ok(())

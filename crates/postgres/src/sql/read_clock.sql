@@ -1,2 +1,2 @@
--- Reads the database's clock. No binds.
-SELECT clock_timestamp()
+-- Reads the database's clock, and whether projections run in appends. No binds.
+SELECT clock_timestamp(), EXISTS (SELECT FROM sync_builds)

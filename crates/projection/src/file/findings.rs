@@ -64,9 +64,14 @@ impl Findings {
 
     fn add(&mut self, severity: Severity, line: u32, problem: String) {
         let finding = Finding { severity, file: self.file.clone(), line, problem };
-        if self.all.len() < FINDINGS_MAX && !self.all.contains(&finding) {
+        if !self.is_full() && !self.all.contains(&finding) {
             self.all.push(finding);
         }
+    }
+
+    /// Whether no more are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.all.len() >= FINDINGS_MAX
     }
 
     /// All of them, by line.

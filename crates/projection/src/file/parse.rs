@@ -10,7 +10,7 @@ use super::sentence::Sentence;
 use super::{Definition, Handler, Makes, Mode, On, Projection, Severity, handlers};
 
 /// Bytes of a file, at most.
-pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
+const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// A part of a file.
 enum Part<'a> {

@@ -13,7 +13,12 @@ pub(super) struct Sentence<'t, 'a> {
     enclosing: Vec<Option<usize>>,
     /// For each token that opens one, the token that closes it.
     closing: Vec<Option<usize>>,
+    /// For each token that opens one, whether a number is all there is between two commas in it.
+    has_number: Vec<bool>,
 }
+
+/// How deep parentheses may nest; the databases' own bounds are near.
+const DEPTH_MAX: usize = 500;
 
 /// Words that stand before a parenthesis and call nothing.
 const NO_FUNCTIONS: [&str; 52] = [
@@ -74,23 +79,40 @@ const NO_FUNCTIONS: [&str; 52] = [
 impl<'t, 'a> Sentence<'t, 'a> {
     /// Pairs the parentheses of `tokens`, which has one token at least and no comment.
     pub(super) fn new(tokens: &'t [Token<'a>], findings: &mut Findings) -> Sentence<'t, 'a> {
-        let mut sentence = Sentence { tokens, enclosing: Vec::new(), closing: vec![None; tokens.len()] };
+        let (closing, has_number) = (vec![None; tokens.len()], vec![false; tokens.len()]);
+        let mut sentence = Sentence { tokens, enclosing: Vec::new(), closing, has_number };
         let mut open: Vec<usize> = Vec::new();
+        // How many are open beyond the depth that is followed.
+        let mut beyond = 0_usize;
         for (at, token) in tokens.iter().enumerate() {
             let opener = match token.kind {
                 Kind::Close => Some(Kind::Open),
                 Kind::CloseBracket => Some(Kind::OpenBracket),
                 _ => None,
             };
-            if let Some(opener) = opener {
+            if opener.is_some() && beyond > 0 {
+                beyond -= 1;
+            } else if let Some(opener) = opener {
                 match open.pop_if(|open| tokens[*open].kind == opener) {
                     Some(open) => sentence.closing[open] = Some(at),
                     None => findings.error(token.line, format!("`{}` closes nothing; take it out", token.text)),
                 }
             }
             sentence.enclosing.push(open.last().copied());
+            if let Some(open) = open.last()
+                && token.kind == Kind::Number
+                && sentence.is_argument(at)
+            {
+                sentence.has_number[*open] = true;
+            }
             if matches!(token.kind, Kind::Open | Kind::OpenBracket) {
-                open.push(at);
+                if open.len() < DEPTH_MAX {
+                    open.push(at);
+                } else {
+                    beyond += 1;
+                    findings
+                        .error(token.line, format!("parentheses nest deeper than {DEPTH_MAX} here; write it flatter"));
+                }
             }
         }
         for open in open {
@@ -150,6 +172,19 @@ impl<'t, 'a> Sentence<'t, 'a> {
         let before = open.checked_sub(1).and_then(|before| self.get(before));
         let list = ["in", "values", "any", "all", "some", "using", "over", "filter", "exists", "array"];
         self.is_kind(open, Kind::Open) && before.is_none_or(|token| !token.is_one_of(&list))
+    }
+
+    /// Whether the number at `at` stands between commas, with a sign before it or none.
+    fn is_argument(&self, at: usize) -> bool {
+        let signed = at > 0 && self.tokens[at - 1].is_operator("-");
+        let begins = at.checked_sub(1 + usize::from(signed)).and_then(|before| self.get(before));
+        let is_edge = |token: &Token<'_>| matches!(token.kind, Kind::Open | Kind::Close | Kind::Comma);
+        begins.is_some_and(is_edge) && self.get(at + 1).is_some_and(is_edge)
+    }
+
+    /// Whether an argument in the parenthesis at `open` is a number that is written out.
+    pub(super) fn has_number(&self, open: usize) -> bool {
+        self.has_number.get(open).copied().unwrap_or_default()
     }
 
     /// First and last token of each argument between the parenthesis at `open` and its end.

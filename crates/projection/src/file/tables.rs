@@ -60,7 +60,11 @@ pub(super) fn check(
     owned: &Owned<'_>,
     findings: &mut Findings,
 ) {
-    let mut checker = Checker { sentence, place, owned, named: named_queries(sentence), findings };
+    let named = named_queries(sentence);
+    if named.iter().any(|name| name == "batch") {
+        findings.error(sentence.line(), "`batch` is the relation of a batch's events; give the query another name");
+    }
+    let mut checker = Checker { sentence, place, owned, named, findings };
     checker.run(from);
 }
 

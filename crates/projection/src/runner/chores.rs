@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::catalogue::Family;
-use crate::engine::{Build, BuildNumber, EngineError, Sample, State};
+use crate::engine::{Build, BuildNumber, Sample, State, least};
 use crate::file::{Makes, Mode, Name};
 use crate::service::{Command, last_verified, record, verified_status};
 
@@ -112,7 +112,13 @@ impl Chores {
         let name = &self.name;
         let trouble = self.troubles.entry(chore).or_insert_with(|| Trouble::new(chore.describe(name)));
         let rest = match outcome.error {
-            Some(error) => trouble.failed(&error).max(outcome.rest),
+            Some(error) => {
+                // The mark it was for counts as not reached, so that it is tried again.
+                if let Some((_, last)) = self.copied.as_mut().filter(|_| chore == Chore::Copy) {
+                    *last = last.saturating_sub(1);
+                }
+                trouble.failed(&error).max(outcome.rest)
+            }
             None => {
                 trouble.over();
                 outcome.rest
@@ -236,9 +242,8 @@ struct Swap {
 
 impl Swap {
     async fn run(self) -> Outcome {
-        let shared = &self.shared;
         // The serving build stands still until the other has come as far, so that no reader sees time go back.
-        let _serving_stands_still = match &self.serving_permits {
+        let serving_stands_still = match &self.serving_permits {
             Some(permits) => hold(permits).await,
             None => None,
         };
@@ -247,10 +252,25 @@ impl Swap {
             return Outcome { rest: Duration::from_millis(250), error: None };
         }
         // The engine itself takes a `sync` build to the head, while nobody appends.
-        let _filling_stands_still = if is_sync { hold(&self.filling_permits).await } else { None };
-        let (name, number) = (&self.filling.projection.name, self.filling.number);
+        let filling_stands_still = if is_sync { hold(&self.filling_permits).await } else { None };
+        // In a task of its own: a swap that is done is also written down, even if this server stops leading meanwhile.
+        let swapped = tokio::spawn(async move {
+            let outcome = self.swap(is_sync).await;
+            drop((serving_stands_still, filling_stands_still));
+            outcome
+        });
+        swapped.await.unwrap_or_else(|error| Outcome { rest: LONG_REST, error: Some(error.to_string()) })
+    }
+
+    async fn swap(&self, is_sync: bool) -> Outcome {
+        let shared = &self.shared;
+        let (name, version, number) =
+            (&self.filling.projection.name, self.filling.projection.version, self.filling.number);
         if let Err(error) = shared.engine.swap(name, number).await {
-            return Outcome::of::<(), EngineError>(Err(error), Duration::ZERO);
+            // Somebody may have cancelled it, or another server, which took over, let it serve.
+            let family = shared.catalogue.reload().await.ok().and_then(|builds| builds.family(name));
+            let fills = family.is_some_and(|family| family.filling().any(|filling| filling.number == number));
+            return Outcome { rest: Duration::ZERO, error: fills.then(|| error.to_string()) };
         }
         if is_sync {
             self.filling_permits.0.close();
@@ -259,19 +279,13 @@ impl Swap {
         let checkpoint = self.track.stands(number, head.partitions(), head.epoch()).map(|(checkpoint, _)| checkpoint);
         tracing::info!(
             projection = name.as_str(),
-            version = self.filling.projection.version,
-            "projection `{name}` is served by build {} now (version {})",
-            number.0,
-            self.filling.projection.version
+            version,
+            "projection `{name}` is served by build {} now (version {version})",
+            number.0
         );
-        let swapped = Command::Swapped {
-            version: self.filling.projection.version,
-            build: number,
-            checkpoint,
-            before: self.serving.as_ref().map(|serving| (serving.projection.version, serving.number)),
-        };
+        let before = self.serving.as_ref().map(|serving| (serving.projection.version, serving.number));
         let reloaded = shared.catalogue.reload().await;
-        record(shared, name, swapped, None).await;
+        record(shared, name, Command::Swapped { version, build: number, checkpoint, before }, None).await;
         Outcome::of(reloaded.map(|_| ()), Duration::ZERO)
     }
 
@@ -287,7 +301,11 @@ impl Swap {
                 Err(_) => return false,
             }
         } else {
-            stands(serving.number).unwrap_or_else(|| serving.checkpoint(&head))
+            match self.shared.engine.serving(&serving.projection.name).await {
+                Ok(Some((_, progress))) => least(&progress, head.partitions(), head.epoch()),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
         };
         self.shared.see_head(&goal);
         let mut standing = self.track.subscribe();

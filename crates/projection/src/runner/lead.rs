@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::catalogue::{Builds, Family};
+use crate::catalogue::Family;
 use crate::engine::{Build, BuildNumber, Role, State};
 use crate::file::{Mode, Name};
 
@@ -57,17 +57,19 @@ impl Lead {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What was read before the lease was held is no ground to start on: another server may have moved it since.
-        let mut builds = self.reload().await;
+        self.reload().await;
         loop {
+            // Always the newest there is: a chore that is done has read it again.
+            let builds = Arc::clone(&catalogue.borrow_and_update());
             let family = builds.family(&self.name).unwrap_or_default();
             self.reconcile(&family);
             self.chores.look(&family, &self.runs);
             let is_filling = family.filling.is_some();
             tokio::select! {
-                _ = catalogue.changed() => builds = Arc::clone(&catalogue.borrow_and_update()),
+                _ = catalogue.changed() => {}
                 Some(ended) = self.workers.join_next() => {
                     if self.ended(ended).await {
-                        builds = self.reload().await;
+                        self.reload().await;
                     }
                 }
                 () = self.chores.done() => {}
@@ -94,13 +96,13 @@ impl Lead {
     }
 
     /// Reads the catalogue until that works.
-    async fn reload(&self) -> Arc<Builds> {
+    async fn reload(&self) {
         let mut trouble = Trouble::new("read the catalogue of projections");
         loop {
             match self.shared.catalogue.reload().await {
-                Ok(builds) => {
+                Ok(_) => {
                     trouble.over();
-                    return builds;
+                    return;
                 }
                 Err(error) => {
                     self.track.store_failed();

@@ -73,6 +73,11 @@ impl Shared {
         Arc::clone(tracks.entry(name.clone()).or_default())
     }
 
+    /// Whether this server advances any build.
+    fn advances_any(&self) -> bool {
+        self.tracks.lock().unwrap_or_else(PoisonError::into_inner).values().any(|track| track.advances_any())
+    }
+
     /// Somebody learned from the storage that the head is there at least.
     pub(crate) fn see_head(&self, head: &Checkpoint) {
         self.head.send_if_modified(|known| {

@@ -101,9 +101,18 @@ impl Observed {
         episodes
     }
 
-    /// What was observed of one build.
-    pub(crate) fn seen(&self, name: &Name, build: BuildNumber) -> Seen {
-        self.builds.get(&(name.clone(), build)).map(History::seen).unwrap_or_default()
+    /// What was observed of one build, which the catalogue says is like this now.
+    pub(crate) fn seen(&self, build: &Build, head: &Checkpoint) -> Seen {
+        let Some(history) = self.builds.get(&(build.projection.name.clone(), build.number)) else {
+            return Seen::default();
+        };
+        let seen = history.seen();
+        let checkpoint = build.checkpoint(head);
+        if checkpoint == history.checkpoint && checkpoint != *head {
+            return seen;
+        }
+        // It has moved since it was last observed, or is where there is nothing to do.
+        Seen { still_for: Duration::ZERO, is_stalled: false, ..seen }
     }
 }
 

@@ -52,7 +52,10 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stop: watch::Receiver<boo
                         trouble.over();
                         LOOK_EVERY
                     }
-                    Err(error) => trouble.failed(&error),
+                    Err(error) => {
+                        builds.names().iter().for_each(|name| shared.track(name).store_failed());
+                        trouble.failed(&error)
+                    }
                 };
                 next_look = Instant::now() + wait;
             }
@@ -109,13 +112,18 @@ impl Drivers {
     }
 }
 
-/// Keeps the known head at the head.
+/// Keeps the known head at the head: at once where this server advances something, and else just often enough to say who
+/// is behind.
 async fn follow_head(shared: Arc<Shared>) {
     let mut trouble = Trouble::new("ask for the head of the log");
     loop {
         let seen = shared.head.borrow().clone();
         let asked = Instant::now();
-        shared.engine.moved(&seen, PATIENCE).await;
+        if shared.advances_any() {
+            shared.engine.moved(&seen, PATIENCE).await;
+        } else {
+            tokio::time::sleep(PATIENCE).await;
+        }
         match shared.engine.head().await {
             Ok(head) => {
                 trouble.over();

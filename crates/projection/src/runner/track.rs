@@ -10,7 +10,8 @@ use pacioli_core::place::{Checkpoint, Epoch};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::engine::{Build, BuildNumber, Progress, least};
+use crate::engine::{Build, BuildNumber, Engine, EngineError, Progress, least};
+use crate::file::Name;
 use crate::service::VerifiedStatus;
 
 /// What this process knows of one projection.
@@ -23,6 +24,7 @@ pub(crate) struct Track {
     store_errors: AtomicU64,
     verified: Mutex<Option<(Instant, Option<VerifiedStatus>)>>,
     oldest_untaken: Mutex<Option<(Instant, Checkpoint, Option<Timestamp>)>>,
+    read: tokio::sync::Mutex<Option<(Instant, Vec<Progress>)>>,
 }
 
 /// Who runs a projection, as far as this process knows.
@@ -116,6 +118,11 @@ impl Track {
         });
     }
 
+    /// Whether this process advances any build of it.
+    pub(super) fn advances_any(&self) -> bool {
+        !self.standing.borrow().builds.is_empty()
+    }
+
     /// Which build serves.
     pub(super) fn serves(&self, build: Option<BuildNumber>) {
         self.standing.send_if_modified(|standing| std::mem::replace(&mut standing.serving, build) != build);
@@ -179,6 +186,24 @@ impl Track {
         }
     }
 
+    /// Where the serving build stands by the storage, asked less than `max_age` ago by whoever: many who wait ask once.
+    /// Empty where none serves.
+    pub(crate) async fn read(
+        &self,
+        engine: &dyn Engine,
+        name: &Name,
+        max_age: Duration,
+    ) -> Result<Vec<Progress>, EngineError> {
+        let mut read = self.read.lock().await;
+        let now = Instant::now();
+        if let Some((_, progress)) = read.as_ref().filter(|(at, _)| *at + max_age > now) {
+            return Ok(progress.clone());
+        }
+        let progress = engine.serving(name).await?.map(|(_, progress)| progress).unwrap_or_default();
+        *read = Some((now, progress.clone()));
+        Ok(progress)
+    }
+
     /// Counts a failure of the storage.
     pub(super) fn store_failed(&self) {
         self.store_errors.fetch_add(1, Ordering::Relaxed);
@@ -231,4 +256,28 @@ impl Drop for Waiting<'_> {
 
 fn next_generation() -> u64 {
     GENERATIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_counts_only_while_nobody_else_can_have_the_lease() {
+        let track = Track::default();
+        let number = BuildNumber(1);
+        track.standing.send_modify(|standing| {
+            standing.serving = Some(number);
+            standing.builds.insert(number, Stand { generation: 7, progress: Vec::new() });
+        });
+        assert!(track.rows(1, Epoch::FIRST).is_none(), "nobody said that it is ours");
+        track.leads("one", Instant::now() + Duration::from_secs(3));
+        assert!(track.rows(1, Epoch::FIRST).is_some());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(track.rows(1, Epoch::FIRST).is_none(), "the process was asleep, and somebody may have taken over");
+        track.leads("one", Instant::now() + Duration::from_secs(3));
+        track.lost();
+        track.leads("one", Instant::now() + Duration::from_secs(3));
+        assert!(track.rows(1, Epoch::FIRST).is_none(), "what was known under another lease is old");
+    }
 }

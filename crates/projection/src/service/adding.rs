@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::catalogue::{Builds, Family};
 use crate::engine::{Build, BuildNumber, Role, State};
-use crate::file::{Finding, Makes, Mode, Name, Projection, Severity};
+use crate::file::{Finding, Makes, Mode, Name, Projection, Severity, check_paths};
 
 use super::commands::title;
 use super::record::{Command, record};
@@ -153,9 +153,11 @@ impl ReadModels {
         .await
     }
 
-    /// What the engine says of a file: warnings, or the errors among its findings with them.
+    /// What the engine and the log say of a file: warnings, or the errors among the findings with them.
     async fn check(&self, projection: &Projection) -> Result<Vec<Finding>, CommandError> {
-        let findings = self.shared().engine.check(projection).await?;
+        let mut findings = self.shared().engine.check(projection).await?;
+        findings.extend(check_paths(projection, &*self.shared().store).await.map_err(CommandError::Store)?);
+        findings.sort_by_key(|finding| (finding.severity == Severity::Warning, finding.line));
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(CommandError::File(findings));
         }
@@ -169,6 +171,11 @@ impl ReadModels {
             let builds = std::sync::Arc::clone(&catalogue.borrow_and_update());
             let build = builds.iter().find(|build| build.projection.name == *name && build.number == number);
             let Some(build) = build else {
+                // What is known may be older than the build.
+                let builds = self.shared().catalogue.reload().await?;
+                if builds.iter().any(|build| build.projection.name == *name && build.number == number) {
+                    continue;
+                }
                 return Err(CommandError::State(format!("`{name}` was cancelled before it was filled")));
             };
             if build.role == Role::Serving {

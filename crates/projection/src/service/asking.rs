@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::catalogue::is_table;
-use crate::engine::{EngineError, Lookup, Query, QueryError, QueryLimits, State, least};
+use crate::engine::{EngineError, Lookup, Moment, Query, QueryError, QueryLimits, State, least};
 use crate::file::{Mode, Name};
 
 use super::{Ask, AskError, ReadModels, no_such_table};
@@ -31,16 +31,20 @@ impl ReadModels {
     /// A projection did not come there in time; the checkpoint is not one of this log; as the engine says.
     pub async fn query(&self, ask: Ask) -> Result<Answer, AskError> {
         let deadline = Instant::now() + ask.deadline;
+        let as_of = match ask.as_of {
+            Some(moment) => Some(self.resolve_moment("as_of", moment, deadline).await?),
+            None => None,
+        };
         if let Some(at_least) = &ask.at_least {
-            let at_least = self.resolve(at_least, deadline).await?;
-            if ask.as_of.is_none() {
+            let at_least = self.resolve("at_least", at_least, deadline).await?;
+            if as_of.is_none() {
                 for name in self.shared().engine.named_by(&ask.sql).await? {
                     self.wait_for(&name, &at_least, deadline).await?;
                 }
             }
         }
         let limits = within(ask.limits, deadline, ask.deadline)?;
-        let query = Query { sql: ask.sql, as_of: ask.as_of, limits };
+        let query = Query { sql: ask.sql, as_of, limits };
         in_time(self.shared().engine.query(query), limits).await
     }
 
@@ -66,7 +70,7 @@ impl ReadModels {
         let serving = serving.ok_or_else(|| no_such_table(&lookup.table))?;
         let name = &serving.projection.name;
         let at_least = match at_least {
-            Some(at_least) => Some(self.resolve(at_least, deadline).await?),
+            Some(at_least) => Some(self.resolve("at_least", at_least, deadline).await?),
             None => None,
         };
         let track = shared.track(name);
@@ -96,24 +100,38 @@ impl ReadModels {
         Ok(answer)
     }
 
+    /// The moment in terms of the log as it is now.
+    pub(super) async fn resolve_moment(
+        &self,
+        field: &'static str,
+        moment: Moment,
+        deadline: Instant,
+    ) -> Result<Moment, AskError> {
+        match moment {
+            Moment::At(checkpoint) => Ok(Moment::At(self.resolve(field, &checkpoint, deadline).await?)),
+            Moment::Recorded(_) | Moment::Occurred(_) => Ok(moment),
+        }
+    }
+
     /// Makes a checkpoint of the log as it is now of one that a caller brought.
-    async fn resolve(&self, at_least: &Checkpoint, deadline: Instant) -> Result<Checkpoint, AskError> {
+    async fn resolve(
+        &self,
+        field: &'static str,
+        brought: &Checkpoint,
+        deadline: Instant,
+    ) -> Result<Checkpoint, AskError> {
         let known = self.shared().head.borrow().clone();
-        if at_least.epoch() == known.epoch() && known.covers(at_least) {
-            return Ok(at_least.clone());
+        if brought.epoch() == known.epoch() && known.covers(brought) {
+            return Ok(brought.clone());
         }
         // The rule is the one of every reader that says "after": the storage knows the head and the epochs.
-        let read = ReadLog {
-            after: Some(at_least.clone()),
-            filter: Filter::default(),
-            limit: 1,
-            payload: PayloadChoice::None,
-        };
-        let invalid = |problem: String| AskError::Query(QueryError::Invalid(format!("at_least: {problem}")));
+        let read =
+            ReadLog { after: Some(brought.clone()), filter: Filter::default(), limit: 1, payload: PayloadChoice::None };
+        let invalid = |problem: String| AskError::Query(QueryError::Invalid(format!("{field}: {problem}")));
         match tokio::time::timeout_at(deadline, self.shared().store.read_log(read)).await {
             Ok(Ok(page)) => {
                 self.shared().see_head(&page.head);
-                Ok(at_least.clone().in_epoch(page.head.epoch()))
+                Ok(brought.clone().in_epoch(page.head.epoch()))
             }
             Ok(Err(ReadError::Invalid { problem, .. })) => Err(invalid(problem)),
             Ok(Err(error @ ReadError::Rewound { .. })) => Err(invalid(error.to_string())),
@@ -157,9 +175,9 @@ impl ReadModels {
             if !is_time {
                 continue;
             }
-            let stands = shared.engine.serving(name).await.map_err(ask_error)?;
-            let stands = stands.map(|(_, progress)| least(&progress, partitions, epoch));
-            if stands.as_ref().is_some_and(|checkpoint| checkpoint.covers(at_least)) {
+            let stands = track.read(&*shared.engine, name, LOOK_EVERY).await.map_err(ask_error)?;
+            let stands = least(&stands, partitions, epoch);
+            if stands.covers(at_least) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -169,7 +187,7 @@ impl ReadModels {
     }
 
     /// Where a projection is that did not come in time, and why.
-    async fn behind(&self, name: &Name, stands: Option<Checkpoint>, at_least: &Checkpoint) -> AskError {
+    async fn behind(&self, name: &Name, checkpoint: Checkpoint, at_least: &Checkpoint) -> AskError {
         let family = match self.shared().catalogue.reload().await {
             Ok(builds) => builds.family(name).unwrap_or_default(),
             Err(error) => return ask_error(error),
@@ -186,16 +204,15 @@ impl ReadModels {
             None if family.filling.is_some() => Some("its first build is still being filled".to_owned()),
             None => Some("it was dropped".to_owned()),
         };
-        let checkpoint = stands.unwrap_or_else(|| Checkpoint::start(at_least.partitions(), at_least.epoch()));
         AskError::Behind { projection: name.clone(), checkpoint, at_least: at_least.clone(), why }
     }
 }
 
 /// The limits, but for the time: what is left of it.
-fn within(limits: QueryLimits, deadline: Instant, given: Duration) -> Result<QueryLimits, AskError> {
+fn within(limits: QueryLimits, deadline: Instant, given: Duration) -> Result<QueryLimits, QueryError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        return Err(AskError::Query(QueryError::Late(given)));
+        return Err(QueryError::Late(given));
     }
     Ok(QueryLimits { time_max: limits.time_max.min(left), ..limits })
 }

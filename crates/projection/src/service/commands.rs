@@ -242,6 +242,11 @@ impl ReadModels {
     ) -> Result<Verified, CommandError> {
         let family = self.family(name).await?;
         let serving = family.serving.as_ref().ok_or_else(|| nothing_serves(name))?;
+        if let Sample::Streams { of, part } = sample
+            && part >= of
+        {
+            return Err(CommandError::State(format!("there is no part {part} of {of}: parts are numbered from 0")));
+        }
         if matches!(sample, Sample::Streams { .. }) && !serving.projection.parallel_by_stream {
             return Err(CommandError::State(format!(
                 "a sample of `{name}` cannot be verified, because its file does not say `-- parallel-by: stream`: rows \
@@ -293,7 +298,13 @@ impl ReadModels {
     pub(super) fn workers(&self, projection: &Projection, wish: Option<u16>) -> Result<u16, CommandError> {
         let workers_max = self.shared().engine.abilities().workers_max.max(1);
         match wish {
-            None if projection.parallel_by_stream => Ok(WORKERS_BY_STREAM.min(workers_max)),
+            Some(wish) if wish > 1 && projection.mode == Mode::Sync => Err(CommandError::State(format!(
+                "{wish} workers cannot fill `{}`: it is `sync`, and appends go on where one worker stopped",
+                projection.name
+            ))),
+            None if projection.parallel_by_stream && projection.mode == Mode::Async => {
+                Ok(WORKERS_BY_STREAM.min(workers_max))
+            }
             None | Some(1) => Ok(1),
             Some(0) => Err(CommandError::State("a build needs at least one worker".to_owned())),
             Some(wish) if !projection.parallel_by_stream => Err(CommandError::State(format!(

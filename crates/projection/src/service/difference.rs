@@ -28,6 +28,8 @@ impl ReadModels {
             }
         }
         let deadline = Instant::now() + limits.time_max;
+        let from = self.resolve_moment("from", from, deadline).await?;
+        let to = self.resolve_moment("to", to, deadline).await?;
         let side = || QueryLimits {
             rows_max: usize::MAX,
             time_max: deadline.saturating_duration_since(Instant::now()),

@@ -164,7 +164,7 @@ impl ReadModels {
         let lag_seconds = self.lag_seconds(name, &checkpoint, head).await?;
         let seen = |build: &Arc<Build>| {
             let observed = shared.observed.lock().unwrap_or_else(PoisonError::into_inner);
-            observed.seen(name, build.number)
+            observed.seen(build, head)
         };
         let moving = filling.or(serving).map(|build| (stands(build, head).distance_to(head), seen(build)));
         let eta_seconds = moving.and_then(|(distance, seen)| {

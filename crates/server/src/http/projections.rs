@@ -16,9 +16,9 @@ use pacioli_projection::ReadModels;
 use pacioli_projection::answer::Form;
 use pacioli_projection::engine::{Sample, Verified};
 use pacioli_projection::file::Name;
-use pacioli_projection::service::{Adding, CommandError, Status};
-use serde::Deserialize;
+use pacioli_projection::service::{Added, Adding, CommandError, Status};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -69,10 +69,19 @@ pub(super) async fn add(State(app): State<Arc<App>>, request: Request) -> Result
         Adding::Unchanged => StatusCode::OK,
         Adding::Created | Adding::Rebuilding => StatusCode::CREATED,
     };
-    let body = json!({
-        "name": added.name.as_str(), "version": added.version, "outcome": added.outcome, "warnings": told(&added.warnings)
-    });
-    Ok(answer::json(status, &body))
+    let Added { name, version, outcome, warnings } = &added;
+    Ok(answer::json(
+        status,
+        &AddedBody { name: name.as_str(), version: *version, outcome: *outcome, warnings: told(warnings) },
+    ))
+}
+
+#[derive(Serialize)]
+struct AddedBody<'a> {
+    name: &'a str,
+    version: u32,
+    outcome: Adding,
+    warnings: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -299,16 +308,21 @@ fn progress_line(share: f64) -> Bytes {
 }
 
 fn finished(verified: Verified) -> Bytes {
-    line(&json!({
-        "checkpoint": verified.checkpoint.to_string(),
-        "rows": verified.rows,
-        "different": verified.different,
-        "differences": verified.differences,
-    }))
+    let Verified { checkpoint, rows, different, differences } = verified;
+    line(&FoundBody { checkpoint: checkpoint.to_string(), rows, different, differences })
 }
 
-fn line(value: &Value) -> Bytes {
-    format!("{value}\n").into()
+/// What a check found, as its last line.
+#[derive(Serialize)]
+struct FoundBody {
+    checkpoint: String,
+    rows: u64,
+    different: u64,
+    differences: Vec<String>,
+}
+
+fn line(value: &impl Serialize) -> Bytes {
+    (pacioli_api::json::to_string(value) + "\n").into()
 }
 
 /// `1/16`: one part of the streams, a different one each time.

@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pacioli_api::cloudevents::{self, Layout};
 use pacioli_api::fields::Fields;
 use pacioli_api::json::{StreamBody, StreamsBody};
-use pacioli_api::problem::Problem;
+use pacioli_api::problem::{Kind, Problem};
 use pacioli_core::{
     Direction, EventStore, Filter, ListStreams, LogPage, ReadError, ReadLog, ReadStream, RecordedEvent, StreamName,
     StreamPage, Subscribe, Version,
@@ -117,9 +117,14 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
 }
 
 /// The last version a stream had at a moment; one whose first event is later is not found.
-async fn last_version(app: &App, stream: &StreamName, moment: &Moment) -> Result<Version, ReadError> {
+async fn last_version(app: &App, stream: &StreamName, moment: &Moment) -> Result<Version, Failure> {
     let version = version_as_of(&*app.store, stream, moment).await?;
-    version.ok_or_else(|| ReadError::StreamNotFound { stream: stream.clone() })
+    Ok(version.ok_or_else(|| nothing_then(stream))?)
+}
+
+fn nothing_then(stream: &StreamName) -> Problem {
+    let detail = format!("stream `{stream}` had no event then; ask for a later moment");
+    Problem::new(Kind::StreamNotFound, detail).with("stream", stream.as_str())
 }
 
 /// The body of `GET /v1/streams/{stream}/state`.
@@ -143,7 +148,7 @@ pub(super) async fn state(
     let query = Query::read(&request, &["as_of", "as_of_occurred"])?;
     let moment = super::models::moment(query.one("as_of")?, query.one("as_of_occurred")?)?;
     let state = stream_state(&*app.store, &stream, moment.as_ref()).await?;
-    let version = state.version.ok_or_else(|| ReadError::StreamNotFound { stream: stream.clone() })?;
+    let version = state.version.ok_or_else(|| nothing_then(&stream))?;
     let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok().filter(|_| moment.is_none());
     if moment.is_none() && is_known(request.headers(), version) {
         let mut response = Response::new(Body::empty());

@@ -82,11 +82,7 @@ pub(super) fn advance(
 }
 
 /// Applies events in order: what each brings, then what sees all of them.
-pub(super) fn apply(
-    handlers: &Handlers,
-    writing: &Writing,
-    events: &[Arc<RecordedEvent>],
-) -> Result<(), ApplyError> {
+pub(super) fn apply(handlers: &Handlers, writing: &Writing, events: &[Arc<RecordedEvent>]) -> Result<(), ApplyError> {
     let mut applier = Applier::new(handlers, &writing.conn);
     for event in events {
         applier.event(event)?;
@@ -130,7 +126,9 @@ fn stands(conn: &Connection, worker: u16, partition: u16) -> rusqlite::Result<Op
 /// What the storage says, of the file of a read model.
 pub(super) fn of_read_model(error: Error) -> StoreError {
     if error.is_full() {
-        return StoreError::full("the disk is full: free space on the volume of the read models, they go on by themselves");
+        return StoreError::full(
+            "the disk is full: free space on the volume of the read models, they go on by themselves",
+        );
     }
     match error {
         Error::Sqlite(error) => StoreError::new(format!("a read model's file failed: {error}")),

@@ -1,7 +1,7 @@
 //! One filling of a projection's tables: a file with the tables, where it stands, and the one connection that writes it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
@@ -34,8 +34,6 @@ pub(super) enum Durability {
 #[derive(Debug)]
 pub(super) struct BuildFile {
     pub(super) path: PathBuf,
-    pub(super) projection: Arc<Projection>,
-    pub(super) number: BuildNumber,
     pub(super) handlers: Handlers,
     writing: Mutex<Option<Writing>>,
     /// Where it stands as of the last commit of this process.
@@ -53,17 +51,10 @@ pub(super) struct Writing {
 
 impl BuildFile {
     /// The build of a file that is there. The connection is opened when it is needed.
-    pub(super) fn new(
-        path: PathBuf,
-        projection: Arc<Projection>,
-        number: BuildNumber,
-        progress: Vec<Progress>,
-    ) -> BuildFile {
+    pub(super) fn new(path: PathBuf, projection: &Projection, progress: Vec<Progress>) -> BuildFile {
         BuildFile {
             path,
-            handlers: Handlers::new(&projection),
-            projection,
-            number,
+            handlers: Handlers::new(projection),
             writing: Mutex::new(None),
             progress: Mutex::new(progress),
             ahead: Mutex::new(None),
@@ -114,7 +105,9 @@ impl BuildFile {
     /// Notes where a worker stands once that is committed.
     pub(super) fn moved(&self, worker: u16, partition: Partition, position: Position, events: u64) {
         let mut progress = self.progress();
-        if let Some(stands) = progress.iter_mut().find(|stands| stands.worker == worker && stands.partition == partition) {
+        if let Some(stands) =
+            progress.iter_mut().find(|stands| stands.worker == worker && stands.partition == partition)
+        {
             stands.position = position;
             stands.events += events;
         }
@@ -134,6 +127,11 @@ impl Writing {
 /// Opens a connection that writes a build or a scratch file.
 pub(super) fn open_writer(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     open_writer_with(path, durability, OpenFlags::empty())
+}
+
+/// The same of a file that is not there yet.
+pub(super) fn open_new(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
+    open_writer_with(path, durability, OpenFlags::SQLITE_OPEN_CREATE)
 }
 
 fn open_writer_with(path: &Path, durability: Durability, more: OpenFlags) -> rusqlite::Result<Connection> {
@@ -167,9 +165,8 @@ pub(super) fn create(
     head: &Checkpoint,
     durability: Durability,
 ) -> Result<()> {
-    files::remove_database(path)
-        .map_err(|error| Error::Store(format!("cannot remove {}: {error}", path.display())))?;
-    let conn = open_writer_with(path, durability, OpenFlags::SQLITE_OPEN_CREATE)?;
+    files::remove_database(path).map_err(|error| Error::Store(format!("cannot remove {}: {error}", path.display())))?;
+    let conn = open_new(path, durability)?;
     conn.execute_batch(sql!("begin_write"))?;
     for definition in &projection.definitions {
         conn.execute_batch(&definition.sql).map_err(|error| {
@@ -201,6 +198,7 @@ pub(super) fn read_progress(conn: &Connection) -> Result<Vec<Progress>> {
             partition: Partition(row.get(1)?),
             position: Position(u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default()),
             events: u64::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
+            epoch: Epoch(row.get(4)?),
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -273,6 +271,7 @@ pub(super) fn inspect(
     if Epoch(epoch) != head.epoch() {
         let carried = conn.execute(sql!("models/write_build_epoch"), [head.epoch().0]);
         carried.map_err(|error| damaged(error.into()))?;
+        return read_progress(&conn).map_err(damaged);
     }
     Ok(progress)
 }

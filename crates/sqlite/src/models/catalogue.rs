@@ -63,6 +63,7 @@ impl Catalogue {
                 conn.execute_batch(sql!("create_meta"))?;
                 conn.execute_batch(sql!("models/create_numbers"))?;
                 conn.execute_batch(sql!("models/create_builds"))?;
+                conn.execute_batch(sql!("models/create_builds_of_role"))?;
                 conn.execute_batch(sql!("models/create_copies"))?;
                 schema::write_meta(conn, "format", FORMAT)?;
                 schema::write_meta(conn, "store_id", store_id)
@@ -125,8 +126,9 @@ impl Catalogue {
         let mut copies = Vec::new();
         while let Some(row) = rows.next()? {
             let checkpoint: String = row.get(3)?;
-            let checkpoint =
-                checkpoint.parse().map_err(|_| Error::Store(format!("a copy of a read model stands at `{checkpoint}`")))?;
+            let checkpoint = checkpoint
+                .parse()
+                .map_err(|_| Error::Store(format!("a copy of a read model stands at `{checkpoint}`")))?;
             copies.push(Copied { file: row.get(0)?, name: row.get(1)?, hash: row.get(2)?, checkpoint });
         }
         Ok(copies)
@@ -248,7 +250,10 @@ fn listed_build(row: &Row<'_>, known: &[Listed]) -> Result<Listed> {
     let projection = match parsed {
         Some(known) => Arc::clone(&known.projection),
         None => Arc::new(Projection::parse(&file, &text).map_err(|findings| {
-            Error::Store(format!("the file of projection `{name}` was accepted and is not any more:\n{}", listed(&findings)))
+            Error::Store(format!(
+                "the file of projection `{name}` was accepted and is not any more:\n{}",
+                listed(&findings)
+            ))
         })?),
     };
     Ok(Listed {

@@ -60,7 +60,8 @@ fn check_handlers(
                 "the statement returns rows, and nobody takes them; leave RETURNING out, or write INSERT … SELECT",
             ),
             Ok(prepared) if prepared.readonly() => {
-                findings.error(statement.line, "the statement writes nothing; a handler inserts, updates or deletes rows");
+                findings
+                    .error(statement.line, "the statement writes nothing; a handler inserts, updates or deletes rows");
             }
             Ok(_) => {}
             Err(error) => {
@@ -85,7 +86,9 @@ pub(super) fn leave(projection: &Projection, definitions: usize, purpose: Purpos
 /// SQLite's words, with what to do where they do not say it.
 fn explained(said: &str) -> String {
     match said.strip_prefix("no such function: ") {
-        Some(function) => format!("SQLite has no function `{function}`; https://sqlite.org/lang_corefunc.html lists those it has"),
+        Some(function) => {
+            format!("SQLite has no function `{function}`; https://sqlite.org/lang_corefunc.html lists those it has")
+        }
         None => said.to_owned(),
     }
 }

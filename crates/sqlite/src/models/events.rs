@@ -84,7 +84,7 @@ impl Found {
 }
 
 /// Reads events that the projection wants.
-pub(super) fn read(shared: &Arc<Shared>, handlers: &Handlers, wanted: Wanted) -> Result<Found> {
+pub(super) fn read(shared: &Shared, handlers: &Handlers, wanted: Wanted) -> Result<Found> {
     if let Some(found) = recent(shared, handlers, wanted) {
         return Ok(found);
     }

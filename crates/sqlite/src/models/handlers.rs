@@ -243,4 +243,3 @@ pub(crate) fn is_of_storage(error: &rusqlite::Error) -> bool {
         )
     )
 }
-

@@ -18,11 +18,13 @@ use super::build::{self, BuildFile, Durability, Unusable};
 use super::builds::{Builds, Known};
 use super::catalogue::{self, Catalogue, Listed};
 use super::check;
+use super::copies;
 use super::events::{self, Wanted};
 use super::files::{self, Files};
+use super::past::Folds;
 use super::readers::Readers;
 use super::sync::{self, NotSwapped};
-use super::{LOOKUPS_MAX, Models, QUERIES_MAX};
+use super::{LOOKUPS_MAX, Models, QUERIES_MAX, QUESTIONS_OF_PAST_MAX};
 use crate::error::{Error, Result as InnerResult};
 use crate::schema::{self, USUAL_DIRECTORY};
 use crate::store::{self, SqliteStore};
@@ -46,6 +48,8 @@ pub(super) fn open(store: &SqliteStore, directory: Option<&Path>) -> Result<Mode
         builds: RwLock::new(Arc::new(builds)),
         queries: Arc::new(Semaphore::new(QUERIES_MAX)),
         lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+        questions_of_past: Arc::new(Semaphore::new(QUESTIONS_OF_PAST_MAX)),
+        folds: Folds::default(),
     };
     models.serve_all_sync()?;
     Ok(models)
@@ -58,6 +62,7 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
     })?;
     let mut catalogue = Catalogue::open(&files.catalogue(), &store_id)?;
     let listed = catalogue.builds(&[])?;
+    copies::remove_ahead(&mut catalogue, files, shared)?;
     let copies = catalogue.copies()?;
     let keys = catalogue.keys()?;
     files
@@ -80,7 +85,7 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
             }
         };
         let path = files.build(&listed.projection.name, listed.number);
-        let file = BuildFile::new(path, Arc::clone(&listed.projection), listed.number, progress);
+        let file = BuildFile::new(path, &listed.projection, progress);
         all.push(Known { listed, file: Arc::new(file) });
     }
     Ok((catalogue, Builds::new(all)))
@@ -121,7 +126,7 @@ pub(super) fn engine_error(error: Error) -> EngineError {
 }
 
 impl Models {
-    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+    pub(super) fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
         self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,7 +143,7 @@ impl Models {
                     let progress =
                         build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
                     let progress = progress.map_err(engine_error)?;
-                    Arc::new(BuildFile::new(path, Arc::clone(&listed.projection), listed.number, progress))
+                    Arc::new(BuildFile::new(path, &listed.projection, progress))
                 }
             };
             all.push(Known { listed, file });
@@ -155,7 +160,7 @@ impl Models {
         Ok(builds)
     }
 
-    fn known(&self, name: &Name, number: BuildNumber) -> Result<Known, EngineError> {
+    pub(super) fn known(&self, name: &Name, number: BuildNumber) -> Result<Known, EngineError> {
         let found = self.builds().find(name, number).cloned();
         found.ok_or_else(|| EngineError::Refused(format!("there is no build {} of `{name}`", number.0)))
     }
@@ -204,12 +209,6 @@ impl Models {
         let mut catalogue = self.catalogue();
         let builds = self.builds();
         let name = projection.name.clone();
-        if let Some(filling) = builds.of_role(&name, Role::Filling) {
-            return Err(EngineError::Refused(format!(
-                "version {} of `{name}` is being filled already; wait for it, or cancel it first",
-                filling.listed.projection.version
-            )));
-        }
         let is_first = builds.of_role(&name, Role::Serving).is_none();
         let role = if is_first && projection.mode == Mode::Async { Role::Serving } else { Role::Filling };
         let projection = Arc::new(projection);
@@ -241,7 +240,8 @@ impl Models {
         let builds = self.builds();
         let build = builds.find(&wanted.build.projection.name, wanted.build.number).ok_or(AdvanceError::Moved)?;
         // A build that the writer runs is moved by the writer.
-        if build.listed.role == Role::Kept || build.is_run_by_writer() {
+        let is_of_now = wanted.epoch == self.shared().epochs.current();
+        if build.listed.role == Role::Kept || build.is_run_by_writer() || !is_of_now {
             return Err(AdvanceError::Moved);
         }
         advance::advance(self.shared(), &build.file, wanted)
@@ -354,6 +354,7 @@ impl Models {
                 self.stop_sync(name)?;
             }
         }
+        self.folds.forget(name.as_str());
         self.publish_and_close_readers(&catalogue)?;
         if let Some(serving) = serving {
             serving.file.close();
@@ -369,12 +370,6 @@ impl Models {
         let kept = self.known(name, number)?;
         if kept.listed.role != Role::Kept {
             return Err(EngineError::Refused(format!("build {} of `{name}` is not kept from before", number.0)));
-        }
-        if let Some(filling) = self.builds().of_role(name, Role::Filling) {
-            return Err(EngineError::Refused(format!(
-                "version {} of `{name}` is being filled; cancel it first",
-                filling.listed.projection.version
-            )));
         }
         let taken = catalogue.change(|conn| {
             catalogue::set_role(conn, name, number, Role::Filling, None)?;
@@ -402,6 +397,7 @@ impl Models {
             self.stop_sync(name)?;
         }
         self.publish_and_close_readers(&catalogue)?;
+        self.folds.forget(name.as_str());
         remove(&known);
         for copy in copies {
             let _ = files::remove_database(&self.files.copies().join(&copy.file));

@@ -13,15 +13,14 @@ use super::text::quoted;
 use super::window;
 
 /// Answers a point read.
-pub(super) fn lookup(builds: &Builds, readers: &Readers, lookup: &Lookup, bounds: &Bounds) -> Result<Answer, QueryError> {
+pub(super) fn lookup(
+    builds: &Builds,
+    readers: &Readers,
+    lookup: &Lookup,
+    bounds: &Bounds,
+) -> Result<Answer, QueryError> {
     let window = builds.window().map_err(query::store_error)?;
-    let Some(at) = window.owner(&lookup.table) else {
-        return Err(QueryError::Invalid(format!(
-            "there is no table `{}`; there are {}",
-            lookup.table,
-            window.relations()
-        )));
-    };
+    let at = window.owner(&lookup.table).ok_or_else(|| window.no_table(&lookup.table))?;
     let columns = window.columns(&lookup.table)?;
     let known = |column: &str| {
         let found = columns.iter().find(|known| known.name == column);

@@ -21,17 +21,21 @@ mod build;
 mod builds;
 mod catalogue;
 mod check;
+mod copies;
 mod events;
 mod files;
+mod fold;
 pub(crate) mod handlers;
 mod lifecycle;
 mod lookup;
+mod past;
 mod paths;
 mod query;
 mod readers;
 pub(crate) mod sync;
 mod text;
 mod values;
+mod verify;
 mod wall;
 mod window;
 
@@ -48,13 +52,14 @@ use pacioli_projection::Projection;
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{
     Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, Engine, EngineError, Lookup, Materialized, Moment,
-    Query, QueryError, QueryLimits, Sample, State, Verified,
+    Progress, Query, QueryError, QueryLimits, Role, Sample, State, Verified,
 };
 use pacioli_projection::file::{Finding, Name};
 
 use self::builds::Builds;
 use self::catalogue::Catalogue;
 use self::files::Files;
+use self::past::Folds;
 use self::query::Bounds;
 use self::readers::Readers;
 use crate::store::{Shared, SqliteStore};
@@ -63,6 +68,12 @@ use crate::store::{Shared, SqliteStore};
 const QUERIES_MAX: usize = 8;
 /// Point reads that run at the same time: none of them waits behind a long query.
 const LOOKUPS_MAX: usize = 16;
+
+/// Questions of the past that are folded at the same time.
+const QUESTIONS_OF_PAST_MAX: usize = 2;
+
+/// How long a verification may take; it is given up with its caller.
+const VERIFY_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// The projection `rewind`: one row an event with what it changed, and one row a stream with its state.
 pub const REWIND: &str = include_str!("../sql/models/rewind.sql");
@@ -83,6 +94,8 @@ pub(crate) struct Models {
     readers: Readers,
     queries: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
+    questions_of_past: Arc<Semaphore>,
+    folds: Folds,
 }
 
 impl SqliteModels {
@@ -167,8 +180,12 @@ impl Engine for SqliteModels {
     }
 
     async fn cut(&self, moment: &Moment) -> Result<Checkpoint, StoreError> {
-        let _ = moment;
-        Err(StoreError::new("not yet"))
+        let moment = moment.clone();
+        let cut = self.blocking(move |models| models.cut(&moment)).await?;
+        cut.map_err(|error| match error {
+            QueryError::Store(error) => error,
+            other => StoreError::new(other.to_string()),
+        })
     }
 
     async fn moved(&self, seen: &Checkpoint, patience: Duration) {
@@ -224,8 +241,8 @@ impl Engine for SqliteModels {
     }
 
     async fn keep_copy(&self, name: &Name, build: BuildNumber) -> Result<Checkpoint, EngineError> {
-        let _ = (name, build);
-        Err(EngineError::Refused("not yet".to_owned()))
+        let name = name.clone();
+        self.command(move |models| models.keep_copy(&name, build)).await
     }
 
     async fn verify(
@@ -235,8 +252,24 @@ impl Engine for SqliteModels {
         sample: Sample,
         progress: &(dyn Fn(f64) + Send + Sync),
     ) -> Result<Verified, EngineError> {
-        let _ = (name, build, sample, progress);
-        Err(EngineError::Refused("not yet".to_owned()))
+        let name = name.clone();
+        let bounds = Bounds::from_now(QueryLimits { time_max: VERIFY_TIME_MAX, ..QueryLimits::default() });
+        let _given_up_when_dropped = bounds.guard();
+        let (told, mut shares) = tokio::sync::watch::channel(0.0);
+        let its_bounds = bounds.clone();
+        let verifying = self.command(move |models| {
+            models.verify(&name, build, sample, &its_bounds, &|share| {
+                // Nobody listens any more where the caller has gone.
+                let _ = told.send(share);
+            })
+        });
+        tokio::pin!(verifying);
+        loop {
+            tokio::select! {
+                verified = &mut verifying => return verified,
+                Ok(()) = shares.changed() => progress(*shares.borrow_and_update()),
+            }
+        }
     }
 
     async fn materialized(&self, _name: &Name, _build: BuildNumber) -> Result<Vec<Materialized>, EngineError> {
@@ -261,8 +294,11 @@ impl Engine for SqliteModels {
     }
 
     async fn query(&self, query: Query) -> Result<Answer, QueryError> {
-        if query.as_of.is_some() {
-            return Err(QueryError::Refused("not yet".to_owned()));
+        if let Some(moment) = query.as_of {
+            let answer = self.ask(&self.models.questions_of_past, query.limits, move |models, bounds| {
+                models.ask(|builds| models.query_past(builds, &query.sql, &moment, bounds))
+            });
+            return answer.await;
         }
         self.ask(&self.models.queries, query.limits, move |models, bounds| {
             models.ask(|builds| {
@@ -278,5 +314,30 @@ impl Engine for SqliteModels {
             models.ask(|builds| lookup::lookup(builds, &models.readers, &lookup, bounds))
         })
         .await
+    }
+
+    async fn rows_as_of(&self, table: &str, moment: &Moment, limits: QueryLimits) -> Result<Answer, QueryError> {
+        let (table, moment) = (table.to_owned(), moment.clone());
+        self.ask(&self.models.questions_of_past, limits, move |models, bounds| {
+            models.ask(|builds| {
+                let window = builds.window().map_err(query::store_error)?;
+                if window.owner(&table).is_none() {
+                    return Err(window.no_table(&table));
+                }
+                models.query_past(builds, &format!("SELECT * FROM {}", text::quoted(&table)), &moment, bounds)
+            })
+        })
+        .await
+    }
+
+    async fn serving(&self, name: &Name) -> Result<Option<(BuildNumber, Vec<Progress>)>, EngineError> {
+        let serving = self.models.builds().of_role(name, Role::Serving).cloned();
+        match serving {
+            Some(known) if known.is_run_by_writer() => {
+                let stands = self.blocking(move |models| models.as_build(&known)).await?;
+                Ok(Some((stands.number, stands.progress)))
+            }
+            known => Ok(known.map(|known| (known.listed.number, known.file.progress().clone()))),
+        }
     }
 }

@@ -151,9 +151,7 @@ mod tests {
     use super::*;
 
     fn steps(path: &str) -> Vec<Step> {
-        path.split('.')
-            .map(|step| step.parse().map_or_else(|_| Step::Member(step.to_owned()), Step::Element))
-            .collect()
+        path.split('.').map(|step| step.parse().map_or_else(|_| Step::Member(step.to_owned()), Step::Element)).collect()
     }
 
     #[test]

@@ -44,11 +44,7 @@ impl Bounds {
         self.is_given_up.load(Ordering::Acquire) || Instant::now() >= self.ends_at
     }
 
-    /// Ends what takes longer.
-    pub(super) fn check(&self) -> Result<(), QueryError> {
-        if self.are_over() { Err(self.late()) } else { Ok(()) }
-    }
-
+    /// What is said of a query that took longer.
     pub(super) fn late(&self) -> QueryError {
         QueryError::Late(self.limits.time_max)
     }

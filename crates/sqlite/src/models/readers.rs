@@ -9,12 +9,13 @@ use std::time::Duration;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
-use pacioli_core::Timestamp;
+use pacioli_core::{Checkpoint, Partition, Timestamp};
 
 use super::query::Bounds;
 use super::text::{quoted, time};
 use super::wall::{self, Leave, Purpose, Wall};
-use crate::error::Result;
+use super::window::EVENTS;
+use crate::error::{Result, place};
 
 /// Connections kept for later, of all sets together.
 const IDLE_MAX: usize = 32;
@@ -44,10 +45,15 @@ pub(super) struct Source {
     pub(super) full_text: Vec<String>,
 }
 
-/// Which events the relation `events` has, as a condition on the log's rows; empty is all.
+/// Which events the relation `events` has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Events {
-    pub(super) condition: String,
+pub(super) enum Events {
+    /// All of them.
+    All,
+    /// Those up to here.
+    UpTo(Checkpoint),
+    /// Those that had occurred by then.
+    OccurredBy(Timestamp),
 }
 
 /// A connection that reads.
@@ -94,10 +100,8 @@ impl Reader {
         }
         if let Some(events) = &sources.events {
             attach(&conn, log, LOG)?;
-            add_functions(&conn)?;
-            conn.execute_batch(&events_view(events))?;
-            let tables = ["log", "types"].map(|table| (LOG.to_owned(), table.to_owned()));
-            leave = leave.and_behind("events", tables);
+            add_events(&conn, events)?;
+            leave = leave.and_behind(EVENTS, LOG, "log").and_behind(EVENTS, LOG, "types");
         }
         conn.execute_batch(sql!("models/read_only"))?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
@@ -116,21 +120,35 @@ fn attach(conn: &Connection, path: &Path, schema: &str) -> rusqlite::Result<()> 
 }
 
 /// The relation `events`, over the log where it is attached.
-fn events_view(events: &Events) -> String {
-    let condition = if events.condition.is_empty() { String::new() } else { format!("WHERE {}", events.condition) };
-    format!("{}{condition}", sql!("models/create_events"))
-}
-
-/// What the relation `events` is made with: SQLite's own way to write times and ids takes longer than reading the row.
-fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
+fn add_events(conn: &Connection, events: &Events) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    // SQLite's own way to write times and ids takes longer than reading the row.
     conn.create_scalar_function("pacioli_time", 1, flags, |context| {
         Ok(time(Timestamp::from_micros(context.get::<i64>(0)?)))
     })?;
     conn.create_scalar_function("pacioli_id", 1, flags, |context| {
         let id: [u8; 16] = context.get(0)?;
         Ok(uuid::Uuid::from_bytes(id).hyphenated().to_string())
-    })
+    })?;
+    let condition = match events {
+        Events::All => String::new(),
+        Events::OccurredBy(time) => {
+            format!("WHERE ifnull(log.occurred_at, log.recorded_at) <= {}", time.as_micros())
+        }
+        // A range, which SQLite finds by itself.
+        Events::UpTo(up_to) if up_to.partitions() == 1 => {
+            format!("WHERE log.position <= {}", up_to.position(Partition::ZERO).0)
+        }
+        Events::UpTo(up_to) => {
+            let up_to = up_to.clone();
+            conn.create_scalar_function("pacioli_is_recorded", 1, flags, move |context| {
+                let place = place(context.get(0)?);
+                Ok(place.partition.0 < up_to.partitions() && place.position <= up_to.position(place.partition))
+            })?;
+            "WHERE pacioli_is_recorded(log.position)".to_owned()
+        }
+    };
+    conn.execute_batch(&format!("{}{condition}", sql!("models/create_events")))
 }
 
 /// The readers that wait for a query, each for its set of files.

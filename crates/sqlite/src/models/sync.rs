@@ -168,15 +168,17 @@ impl Known {
 impl Models {
     /// Every build as the contract says it, with where those stand that the writer moves.
     pub(super) fn as_builds(&self) -> Vec<Build> {
-        let as_build = |known: &Known| {
-            if known.is_run_by_writer()
-                && let Err(error) = known.file.refresh_progress()
-            {
-                tracing::warn!(projection = %known.listed.projection.name, %error, "where it stands cannot be read now");
-            }
-            Build { state: self.state(known), ..known.as_build() }
-        };
-        self.builds().all.iter().map(as_build).collect()
+        self.builds().all.iter().map(|known| self.as_build(known)).collect()
+    }
+
+    /// One of them.
+    pub(super) fn as_build(&self, known: &Known) -> Build {
+        if known.is_run_by_writer()
+            && let Err(error) = known.file.refresh_progress()
+        {
+            tracing::warn!(projection = %known.listed.projection.name, %error, "where it stands cannot be read now");
+        }
+        Build { state: self.state(known), ..known.as_build() }
     }
 
     /// How a build is: the catalogue does not know when one is behind that the writer runs.
@@ -256,19 +258,36 @@ impl Models {
             return Ok(Vec::new());
         }
         let taken = store::read_here(self.shared(), |reader| relations(reader.conn, "main"))?;
-        let clash = |definition: &pacioli_projection::file::Definition| {
-            let name = window::relation(&definition.makes)?;
-            let is_taken = taken.iter().any(|taken| taken.eq_ignore_ascii_case(name));
-            is_taken.then(|| Finding {
-                severity: Severity::Error,
-                file: projection.file.clone(),
-                line: definition.line,
-                problem: format!(
+        let mut findings = Vec::new();
+        for definition in &projection.definitions {
+            let mut error = |problem: String| {
+                let (file, line) = (projection.file.clone(), definition.line);
+                findings.push(Finding { severity: Severity::Error, file, line, problem });
+            };
+            if let Some(name) = window::relation(&definition.makes)
+                && taken.iter().any(|taken| taken.eq_ignore_ascii_case(name))
+            {
+                error(format!(
                     "`{name}` is a table of the log, which is open together with those of a sync projection: choose another name, \
                      or make the projection async"
-                ),
-            })
-        };
-        Ok(projection.definitions.iter().filter_map(clash).collect())
+                ));
+            }
+            if is_deferred(&definition.sql) {
+                error(
+                    "a constraint of a sync projection cannot be INITIALLY DEFERRED: it would be checked when all appends of a \
+                     batch are stored, and nobody could say which of them broke it"
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(findings)
     }
+}
+
+/// Whether a definition has a constraint that is checked at the end of a transaction.
+fn is_deferred(sql: &str) -> bool {
+    let words: Vec<String> =
+        sql.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_ascii_uppercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    words.windows(2).any(|pair| pair == ["INITIALLY", "DEFERRED"])
 }

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
-use pacioli_core::{RecordedEvent, Timestamp};
+use pacioli_core::RecordedEvent;
 use pacioli_projection::file::Source;
 
 use super::paths::Paths;
@@ -178,9 +178,4 @@ fn of_number(json: &str) -> ToSqlOutput<'_> {
         Ok(real) if real.is_finite() && !is_whole => ToSqlOutput::Borrowed(ValueRef::Real(real)),
         _ => text(json),
     }
-}
-
-/// The moment an event counts for in business time.
-pub(crate) fn occurred_at(event: &RecordedEvent) -> Timestamp {
-    event.occurred_at.unwrap_or(event.recorded_at)
 }

@@ -15,21 +15,116 @@ use super::batch::BATCH;
 
 /// Functions that read nothing but their arguments. A test holds this against what SQLite has.
 const FUNCTIONS: [&str; 107] = [
-    "->", "->>", "abs", "avg", "bm25", "char", "coalesce", "concat", "concat_ws", "count", "cume_dist", "current_date",
-    "current_time", "current_timestamp", "date", "datetime", "dense_rank", "first_value", "format", "fts5_get_locale",
-    "fts5_insttoken", "fts5_locale", "glob", "group_concat", "hex", "highlight", "if", "ifnull", "iif", "instr", "json",
-    "json_array", "json_array_insert", "json_array_length", "json_error_position", "json_extract", "json_group_array",
-    "json_group_object", "json_insert", "json_object", "json_patch", "json_pretty", "json_quote", "json_remove",
-    "json_replace", "json_set", "json_type", "json_valid", "jsonb", "jsonb_array", "jsonb_array_insert", "jsonb_extract",
-    "jsonb_group_array", "jsonb_group_object", "jsonb_insert", "jsonb_object", "jsonb_patch", "jsonb_remove",
-    "jsonb_replace", "jsonb_set", "julianday", "lag", "last_value", "lead", "length", "like", "likelihood", "likely",
-    "lower", "ltrim", "match", "max", "min", "nth_value", "ntile", "nullif", "octet_length", "percent_rank", "printf",
-    "quote", "random", "rank", "replace", "round", "row_number", "rtrim", "sign", "snippet", "soundex", "strftime",
-    "string_agg", "substr", "substring", "subtype", "sum", "time", "timediff", "total", "trim", "typeof", "unhex",
-    "unicode", "unistr", "unistr_quote", "unixepoch", "unlikely", "upper",
+    "->",
+    "->>",
+    "abs",
+    "avg",
+    "bm25",
+    "char",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "count",
+    "cume_dist",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "datetime",
+    "dense_rank",
+    "first_value",
+    "format",
+    "fts5_get_locale",
+    "fts5_insttoken",
+    "fts5_locale",
+    "glob",
+    "group_concat",
+    "hex",
+    "highlight",
+    "if",
+    "ifnull",
+    "iif",
+    "instr",
+    "json",
+    "json_array",
+    "json_array_insert",
+    "json_array_length",
+    "json_error_position",
+    "json_extract",
+    "json_group_array",
+    "json_group_object",
+    "json_insert",
+    "json_object",
+    "json_patch",
+    "json_pretty",
+    "json_quote",
+    "json_remove",
+    "json_replace",
+    "json_set",
+    "json_type",
+    "json_valid",
+    "jsonb",
+    "jsonb_array",
+    "jsonb_array_insert",
+    "jsonb_extract",
+    "jsonb_group_array",
+    "jsonb_group_object",
+    "jsonb_insert",
+    "jsonb_object",
+    "jsonb_patch",
+    "jsonb_remove",
+    "jsonb_replace",
+    "jsonb_set",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "likelihood",
+    "likely",
+    "lower",
+    "ltrim",
+    "match",
+    "max",
+    "min",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "octet_length",
+    "percent_rank",
+    "printf",
+    "quote",
+    "random",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "snippet",
+    "soundex",
+    "strftime",
+    "string_agg",
+    "substr",
+    "substring",
+    "subtype",
+    "sum",
+    "time",
+    "timediff",
+    "total",
+    "trim",
+    "typeof",
+    "unhex",
+    "unicode",
+    "unistr",
+    "unistr_quote",
+    "unixepoch",
+    "unlikely",
+    "upper",
 ];
 /// Functions that this program adds, for its own view.
-pub(super) const OWN_FUNCTIONS: [&str; 2] = ["pacioli_id", "pacioli_time"];
+pub(super) const OWN_FUNCTIONS: [&str; 3] = ["pacioli_id", "pacioli_is_recorded", "pacioli_time"];
 /// Functions that give something else at each fold.
 const NOT_IN_FOLDS: [&str; 4] = ["current_date", "current_time", "current_timestamp", "random"];
 /// Table-valued functions that read nothing but their arguments.
@@ -54,8 +149,8 @@ pub(super) struct Leave {
     pub(super) purpose: Purpose,
     /// Tables, virtual tables and views, with the schema they are in.
     relations: BTreeSet<(String, String)>,
-    /// What only the view of this name in `temp` may read.
-    behind_view: Option<(&'static str, BTreeSet<(String, String)>)>,
+    /// What only views may read, with functions of our own.
+    behind_views: BTreeSet<(String, String)>,
     /// What statements that read have read.
     pub(super) read: BTreeSet<String>,
 }
@@ -75,7 +170,7 @@ struct State {
 impl Leave {
     /// Nothing but functions.
     pub(super) fn to(purpose: Purpose) -> Leave {
-        Leave { purpose, relations: BTreeSet::new(), behind_view: None, read: BTreeSet::new() }
+        Leave { purpose, relations: BTreeSet::new(), behind_views: BTreeSet::new(), read: BTreeSet::new() }
     }
 
     /// And this relation.
@@ -90,9 +185,9 @@ impl Leave {
         FTS5_SHADOWS.iter().fold(self.and(schema, relation), shadow)
     }
 
-    /// And through the temporary view `view` these tables.
-    pub(super) fn and_behind(mut self, view: &'static str, tables: impl IntoIterator<Item = (String, String)>) -> Leave {
-        self.behind_view = Some((view, tables.into_iter().collect()));
+    /// And through the temporary view `view` this table.
+    pub(super) fn and_behind(mut self, view: &str, schema: &str, table: &str) -> Leave {
+        self.behind_views.insert((schema.to_owned(), table.to_owned()));
         self.and("temp", view)
     }
 
@@ -101,9 +196,12 @@ impl Leave {
         self.relations.contains(&(schema.to_owned(), relation.to_owned()))
     }
 
-    fn has_behind(&self, context: &AuthContext<'_>, relation: &str) -> bool {
-        let (Some((view, tables)), Some(schema)) = (&self.behind_view, context.database_name) else { return false };
-        context.accessor == Some(view) && tables.contains(&(schema.to_owned(), relation.to_owned()))
+    /// SQLite tells that a view reads, and not which one: it tells the name that the statement gives it, and no name where no
+    /// column is read. No statement gets here that names what is behind the view itself, since there is no such thing where it
+    /// was taken apart.
+    fn has_behind(&self, context: &AuthContext<'_>, relation: &str, column: &str) -> bool {
+        let behind = |schema: &str| self.behind_views.contains(&(schema.to_owned(), relation.to_owned()));
+        (context.accessor.is_some() || column.is_empty()) && context.database_name.is_some_and(behind)
     }
 
     /// Allows one step, or says why not.
@@ -112,18 +210,20 @@ impl Leave {
         let making = self.purpose == Purpose::Define;
         match context.action {
             AuthAction::Select | AuthAction::Recursive => Ok(()),
-            AuthAction::Function { function_name } if OWN_FUNCTIONS.contains(&function_name) => match self.behind_view {
-                Some((view, _)) if context.accessor == Some(view) => Ok(()),
-                _ => self.function(function_name),
-            },
+            AuthAction::Function { function_name } if OWN_FUNCTIONS.contains(&function_name) => {
+                match (self.behind_views.is_empty(), context.accessor) {
+                    (false, Some(_)) => Ok(()),
+                    _ => self.function(function_name),
+                }
+            }
             AuthAction::Function { function_name } => self.function(function_name),
             // A relation of which no column is read (`count(*)`) comes without its schema, and so does the name of a WITH.
             AuthAction::Read { table_name, column_name: "" } if schema.is_none() && !is_of_sqlite(table_name) => {
                 self.read.insert(table_name.to_owned());
                 Ok(())
             }
-            AuthAction::Read { table_name, column_name: _ } => {
-                if self.has(schema, table_name) || self.has_behind(context, table_name) {
+            AuthAction::Read { table_name, column_name } => {
+                if self.has(schema, table_name) || self.has_behind(context, table_name, column_name) {
                     self.read.insert(table_name.to_owned());
                     return Ok(());
                 }
@@ -138,7 +238,9 @@ impl Leave {
                 Purpose::Query => Err("a query only reads; what is stored changes by appending events".to_owned()),
                 Purpose::Define if is_schema(table_name) => Ok(()),
                 _ if self.has(schema, table_name) && table_name != BATCH => Ok(()),
-                _ => Err(format!("`{table_name}` is not a table that this file makes; a projection writes its own tables only")),
+                _ => Err(format!(
+                    "`{table_name}` is not a table that this file makes; a projection writes its own tables only"
+                )),
             },
             AuthAction::CreateTable { table_name } if making && self.has(schema, table_name) => Ok(()),
             AuthAction::CreateView { view_name } if making && self.has(schema, view_name) => Ok(()),
@@ -146,7 +248,9 @@ impl Leave {
             AuthAction::Reindex { .. } if making => Ok(()),
             AuthAction::CreateVtable { module_name, table_name } if making => match module_name {
                 "fts5" if self.has(schema, table_name) => Ok(()),
-                _ => Err(format!("a virtual table of `{module_name}` is not possible here; full-text search is USING fts5 (…)")),
+                _ => Err(format!(
+                    "a virtual table of `{module_name}` is not possible here; full-text search is USING fts5 (…)"
+                )),
             },
             // FTS5 asks for these itself.
             AuthAction::Pragma { pragma_name: "data_version" | "page_size", pragma_value: None } => Ok(()),
@@ -175,7 +279,9 @@ impl Leave {
             Purpose::Query => {
                 format!("`{table}` cannot be queried: there are the tables of projections and the relation `events`")
             }
-            _ => format!("`{table}` is not made by this file; a projection reads its own tables, and in a batch `batch`"),
+            _ => {
+                format!("`{table}` is not made by this file; a projection reads its own tables, and in a batch `batch`")
+            }
         }
     }
 
@@ -200,8 +306,12 @@ impl Leave {
         };
         match self.purpose {
             Purpose::Query => format!("{what} is not possible in a query: it is one SELECT, VALUES or WITH … SELECT"),
-            Purpose::Handle => format!("{what} is not possible in a handler: it inserts, updates and deletes rows of its tables"),
-            Purpose::Define => format!("{what} is not possible here: a projection makes tables, indexes and views of its own"),
+            Purpose::Handle => {
+                format!("{what} is not possible in a handler: it inserts, updates and deletes rows of its tables")
+            }
+            Purpose::Define => {
+                format!("{what} is not possible here: a projection makes tables, indexes and views of its own")
+            }
         }
     }
 }
@@ -282,4 +392,73 @@ pub(super) fn limit(conn: &Connection) -> rusqlite::Result<()> {
         conn.set_limit(limit, most)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite has and nobody may call, each for a reason: it reads or changes the process, the file or the connection.
+    const REFUSED: [&str; 25] = [
+        "changes",
+        "fts3_tokenizer",
+        "fts5",
+        "fts5_source_id",
+        "last_insert_rowid",
+        "load_extension",
+        "matchinfo",
+        "offsets",
+        "optimize",
+        "randomblob",
+        "rtreecheck",
+        "rtreedepth",
+        "rtreenode",
+        "sqlite_compileoption_get",
+        "sqlite_compileoption_used",
+        "sqlite_log",
+        "sqlite_source_id",
+        "sqlite_version",
+        "total_changes",
+        "zeroblob",
+        "edit",
+        "readfile",
+        "writefile",
+        "fts5_decode",
+        "sqlite_offset",
+    ];
+
+    fn listed(conn: &Connection, sql: &str) -> BTreeSet<String> {
+        let mut statement = conn.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_function_and_table_of_sqlite_is_known_to_be_allowed_or_refused() {
+        let conn = Connection::open_in_memory().unwrap();
+        for function in listed(&conn, "SELECT DISTINCT lower(name) FROM pragma_function_list") {
+            let known = FUNCTIONS.contains(&function.as_str()) != REFUSED.contains(&function.as_str());
+            assert!(known, "decide whether queries may call `{function}`, and write it into one of the lists");
+        }
+        for module in listed(&conn, "SELECT name FROM pragma_module_list") {
+            let needs_create = ["fts3", "fts4", "fts4aux", "fts5", "fts5vocab", "rtree", "rtree_i32", "fts3tokenize"];
+            let known = is_of_sqlite(&module) || needs_create.contains(&module.as_str());
+            assert!(
+                known || TABLE_FUNCTIONS.contains(&module.as_str()),
+                "decide whether queries may read `{module}` though nobody made it"
+            );
+        }
+    }
+
+    #[test]
+    fn the_wall_says_the_first_refusal_and_no_other() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE own (a); CREATE TABLE other (a)").unwrap();
+        let wall = Wall::build(&mut conn, Leave::to(Purpose::Query).and("main", "own")).unwrap();
+        assert!(conn.prepare("SELECT a FROM own").is_ok());
+        assert_eq!(wall.take_refusal(), None);
+        assert_eq!(wall.take_read(), BTreeSet::from(["own".to_owned()]));
+        assert!(conn.prepare("SELECT a, load_extension('x') FROM other").is_err());
+        let refusal = wall.take_refusal().unwrap();
+        assert!(refusal.contains("`other` cannot be queried") || refusal.contains("load_extension"), "{refusal}");
+    }
 }

@@ -90,8 +90,12 @@ impl Window {
 
     /// The columns of a relation.
     pub(super) fn columns(&self, relation: &str) -> std::result::Result<&[Column], QueryError> {
-        let columns = self.columns.get(relation);
-        columns.map(Vec::as_slice).ok_or_else(|| QueryError::Invalid(format!("there is no table `{relation}`")))
+        self.columns.get(relation).map(Vec::as_slice).ok_or_else(|| self.no_table(relation))
+    }
+
+    /// There is no such relation.
+    pub(super) fn no_table(&self, relation: &str) -> QueryError {
+        QueryError::Invalid(format!("there is no table `{relation}`; there are {}", self.relations()))
     }
 
     /// The relations there are, `events` too, in words.
@@ -148,13 +152,14 @@ impl Window {
         if let Some(refusal) = wall.take_refusal() {
             return QueryError::Refused(refusal);
         }
-        match error {
-            rusqlite::Error::MultipleStatement => QueryError::Refused(ONE_STATEMENT.to_owned()),
-            rusqlite::Error::SqlInputError { msg, .. } if msg.starts_with("no such table") => {
-                QueryError::Invalid(format!("{msg}; there are {}", self.relations()))
-            }
-            error => QueryError::Invalid(super::handlers::locate(1, &error).1),
+        if matches!(error, rusqlite::Error::MultipleStatement) {
+            return QueryError::Refused(ONE_STATEMENT.to_owned());
         }
+        let (_, said) = super::handlers::locate(1, &error);
+        if said.starts_with("no such table") {
+            return QueryError::Invalid(format!("{said}; there are {}", self.relations()));
+        }
+        QueryError::Invalid(said)
     }
 }
 
@@ -200,7 +205,7 @@ pub(super) fn relation(makes: &Makes) -> Option<&str> {
 /// The files that a plan reads.
 pub(super) fn sources(builds: &Builds, plan: &Plan) -> Sources {
     let files = plan.builds.iter().map(|at| source(builds, *at)).collect();
-    Sources { files, events: plan.events.then(|| Events { condition: String::new() }) }
+    Sources { files, events: plan.events.then_some(Events::All) }
 }
 
 /// The file of a build, with what may be read in it.

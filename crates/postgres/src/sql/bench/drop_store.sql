@@ -12,7 +12,8 @@ BEGIN
     END LOOP;
     FOR left_behind IN
         SELECT rolname FROM pg_roles
-         WHERE rolname IN ('{schema}_owner', '{schema}_appender', '{schema}_reader', '{schema}_projector', '{schema}_replicator')
+         WHERE rolname IN ('{schema}_owner', '{schema}_appender', '{schema}_reader', '{schema}_projector', '{schema}_replicator',
+                           '{schema}_sync')
     LOOP
         EXECUTE format('DROP OWNED BY %I', left_behind);
         EXECUTE format('DROP ROLE %I', left_behind);

@@ -186,6 +186,10 @@ BEGIN
             VALUES (home, recorded, append.key, append.first_position, sent.count, hash);
         END IF;
         INSERT INTO commits (part, first_pos, last_pos, at) VALUES (home, append.first_position, append.last_position, recorded);
+        -- 7. Read models that are to be there with the events; one that fails refuses the append.
+        IF EXISTS (SELECT FROM sync_builds) THEN
+            PERFORM run_sync(home, append.first_position, append.last_position);
+        END IF;
     END IF;
     last_version := first_version + sent.count - 1;
     checkpoint := CASE WHEN partition_count = 1 AND its_epoch = 1 THEN '0:' || last_position

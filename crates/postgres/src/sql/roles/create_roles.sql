@@ -8,7 +8,8 @@ BEGIN
     -- A role of the same name that is not committed yet is waited for.
     PERFORM set_config('lock_timeout', '30s', true);
     SELECT * INTO me FROM pg_catalog.pg_roles WHERE rolname = current_user;
-    FOREACH wanted IN ARRAY ARRAY['{schema}_owner', '{schema}_appender', '{schema}_reader', '{schema}_projector', '{schema}_replicator'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['{schema}_owner', '{schema}_appender', '{schema}_reader', '{schema}_projector', '{schema}_replicator',
+                               '{schema}_sync'] LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted);
         IF NOT (me.rolsuper OR me.rolcreaterole) THEN
             EXIT;

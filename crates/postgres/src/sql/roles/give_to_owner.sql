@@ -40,6 +40,8 @@ BEGIN
         UNION ALL
         SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, '{schema}_owner')
           FROM pg_catalog.pg_proc p WHERE p.pronamespace = '{schema}'::regnamespace AND p.proowner <> owner_id
+           -- It has a role of its own.
+           AND (p.proname <> 'run_sync' OR NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{schema}_sync'))
         UNION ALL
         SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, '{schema}_owner')
           FROM pg_catalog.pg_type t

@@ -19,12 +19,19 @@ BEGIN
     REVOKE ALL ON ALL ROUTINES IN SCHEMA {schema}
       FROM {schema}_appender, {schema}_reader, {schema}_projector, {schema}_replicator;
     GRANT USAGE ON SCHEMA {schema} TO {schema}_appender, {schema}_reader, {schema}_projector, {schema}_replicator;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{schema}_sync') THEN
+        GRANT USAGE ON SCHEMA {schema} TO {schema}_sync;
+        GRANT SELECT ON {schema}.sync_builds TO {schema}_sync;
+    END IF;
 
     -- What is the log, or says how it lies.
     GRANT SELECT ON {schema}.log, {schema}.events, {schema}.event_tags, {schema}.streams, {schema}.stream_chunks, {schema}.commits,
                     {schema}.heads, {schema}.epochs, {schema}.chunks, {schema}.store, {schema}.migrations, {schema}.indexes
        TO {schema}_appender, {schema}_reader, {schema}_projector;
     GRANT SELECT, INSERT, UPDATE ON {schema}.checkpoints TO {schema}_appender, {schema}_projector;
+    -- Which read models appends write.
+    GRANT SELECT ON {schema}.sync_builds TO {schema}_appender;
+    GRANT SELECT, INSERT, DELETE ON {schema}.sync_builds TO {schema}_projector;
 
     -- What a server does beside reading. The rest of what is written is written by functions, as the owner.
     GRANT SELECT ON {schema}.event_ids, {schema}.append_keys, {schema}.periods, {schema}.leases, {schema}.snapshots TO {schema}_appender;
@@ -34,7 +41,7 @@ BEGIN
     GRANT UPDATE ON {schema}.leases, {schema}.snapshots TO {schema}_appender;
     GRANT DELETE ON {schema}.snapshots TO {schema}_appender;
     -- Without it nobody may lock a row; a trigger refuses the update itself.
-    GRANT UPDATE (part) ON {schema}.heads TO {schema}_appender;
+    GRANT UPDATE (part) ON {schema}.heads TO {schema}_appender, {schema}_projector;
 
     -- What logical replication sends.
     GRANT SELECT ON {schema}.commits TO {schema}_replicator;
@@ -43,7 +50,13 @@ BEGIN
         SELECT format('GRANT EXECUTE ON ROUTINE %s TO {schema}_appender', p.oid::regprocedure)
           FROM pg_catalog.pg_proc p
          WHERE p.pronamespace = '{schema}'::regnamespace
-           AND p.proname IN ('append', 'append_deferred', 'make_chunks', 'turn_periods', 'meet_database', 'partition_of')
+           AND p.proname IN ('append', 'append_deferred', 'make_chunks', 'turn_periods', 'meet_database', 'partition_of', 'run_sync')
+        UNION ALL
+        -- The functions that append run as the owner, and this one belongs to another.
+        SELECT format('GRANT EXECUTE ON ROUTINE %s TO {schema}_owner', p.oid::regprocedure)
+          FROM pg_catalog.pg_proc p
+         WHERE p.pronamespace = '{schema}'::regnamespace AND p.proname = 'run_sync'
+           AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{schema}_owner')
         UNION ALL
         SELECT format('GRANT EXECUTE ON ROUTINE %s TO {schema}_reader, {schema}_projector', p.oid::regprocedure)
           FROM pg_catalog.pg_proc p

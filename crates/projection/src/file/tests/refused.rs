@@ -210,6 +210,7 @@ fn a_table_of_somebody_else_is_refused() {
         ),
         row("INSERT INTO batch (stream) VALUES (1)", "`batch` is no table of this file"),
         row("INSERT INTO \"T\" (a) VALUES (1)", "`T` is no table of this file; did you mean `t`?"),
+        row("WITH batch AS (SELECT 1 AS n) INSERT INTO t (n) SELECT n FROM batch", "give the query another name"),
         row("INSERT INTO 't' (a) VALUES (1)", "a table's name is missing here"),
         row("INSERT INTO t (a) SELECT 1 FROM 'events'", "a table's name is missing here"),
     ]);
@@ -383,6 +384,16 @@ fn what_does_not_end_is_refused() {
             row("1\u{0}", "there is a character U+0000"),
         ][..5],
     );
+}
+
+#[test]
+fn a_file_without_end_is_refused() {
+    let text = format!("{TOP}-- on: A\nDELETE FROM t;\n{}", " ".repeat(1 << 20));
+    assert_refused(&[(text, 1, "at most 1048576 are read")]);
+    let deep = |depth: usize| format!("{TOP}-- on: A\nUPDATE t SET n = {}1{};", "(".repeat(depth), ")".repeat(depth));
+    assert_refused(&[(deep(10_000), 5, "parentheses nest deeper than 500 here")]);
+    parsed(&deep(500));
+    assert_eq!(findings(&"SELECT 1;\n".repeat(1_000)).len(), 100);
 }
 
 #[test]

@@ -1,4 +1,4 @@
--- Creates the builds. No binds. A projection has at most one build of each role. Times are microseconds since 1970.
+-- Creates the builds. No binds. A projection may fill several builds; one serves, and one is kept. Times are microseconds since 1970.
 CREATE TABLE builds (
     name TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -14,6 +14,5 @@ CREATE TABLE builds (
     hash TEXT NOT NULL,
     file TEXT NOT NULL,
     text TEXT NOT NULL,
-    PRIMARY KEY (name, number),
-    UNIQUE (name, role)
+    PRIMARY KEY (name, number)
 ) STRICT

@@ -30,10 +30,38 @@ CREATE TABLE rewind_streams (
 
 -- on: *
 INSERT INTO rewind_events (seq, partition, position, stream, version, type, recorded_at, occurred_at, changes)
-VALUES (:position * 1024 + :partition, :partition, :position, :stream, :version, :type, :recorded_at, :occurred_at, :data);
+SELECT :position * 1024 + :partition, :partition, :position, :stream, :version, :type, :recorded_at, :occurred_at,
+    CASE
+        WHEN json_type(:data) IS NOT 'object' THEN NULL
+        WHEN known.state IS NULL THEN json(:data)
+        ELSE (
+            SELECT json_group_object(field.key, :data -> field.fullkey)
+            FROM json_each(:data) AS field
+            WHERE (known.state -> field.fullkey) IS NOT (:data -> field.fullkey)
+        )
+    END
+FROM (SELECT 1) AS one LEFT JOIN rewind_streams AS known ON known.stream = :stream;
 
 INSERT INTO rewind_streams (stream, category, key, version, first_recorded_at, last_recorded_at, events, state)
-VALUES (:stream, :category, :key, :version, :recorded_at, :recorded_at, 1, coalesce(:data, '{}'))
+VALUES (:stream, :category, :key, :version, :recorded_at, :recorded_at, 1,
+    CASE json_type(:data) WHEN 'object' THEN json(:data) ELSE '{}' END)
 ON CONFLICT (stream) DO UPDATE
-SET version = excluded.version, last_recorded_at = excluded.last_recorded_at, events = rewind_streams.events + 1,
-    state = json_patch(rewind_streams.state, excluded.state);
+SET version = excluded.version,
+    last_recorded_at = excluded.last_recorded_at,
+    events = rewind_streams.events + 1,
+    state = CASE
+        -- Without objects and nulls at the top the two are the same, and this one is faster.
+        WHEN NOT EXISTS (SELECT 1 FROM json_each(excluded.state) AS field WHERE field.type IN ('object', 'null'))
+        THEN json_patch(rewind_streams.state, excluded.state)
+        ELSE (
+            SELECT json_group_object(field.key, field.value)
+            FROM (
+                SELECT known.key, coalesce(excluded.state -> known.fullkey, rewind_streams.state -> known.fullkey) AS value
+                FROM json_each(rewind_streams.state) AS known
+                UNION ALL
+                SELECT new.key, excluded.state -> new.fullkey
+                FROM json_each(excluded.state) AS new
+                WHERE (rewind_streams.state -> new.fullkey) IS NULL
+            ) AS field
+        )
+    END;

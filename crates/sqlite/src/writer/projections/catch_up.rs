@@ -32,7 +32,7 @@ pub(crate) enum ProjectionCommand {
     /// Take a build to the head and let it serve in the place of the one of its projection that does.
     Serve {
         build: SyncBuild,
-        /// Told once the build is at the head, or why it cannot be.
+        /// Told once the build is at the head, or why it cannot be; and again once it serves.
         at_head: mpsc::SyncSender<std::result::Result<(), NotServing>>,
         /// Waited for then, with nobody appending: a word lets it serve, and without one nothing has changed.
         confirmed: mpsc::Receiver<()>,
@@ -77,6 +77,9 @@ impl NotServing {
             NotServing::Refused(problem) => StoreError::new(problem),
             NotServing::Event { place: Some(place), error } => StoreError::new(format!("event {place}: {error}")),
             NotServing::Event { place: None, error } => StoreError::new(error),
+            NotServing::Store(error) if error.is_full() => {
+                StoreError::full("the disk is full: free space on the volume of the read models, it goes on by itself")
+            }
             NotServing::Store(error) => error.into_store_error(),
             NotServing::Failed(error) => error,
         }
@@ -142,6 +145,9 @@ impl Writer {
         let is_there = taken.is_ok();
         if at_head.send(taken).is_ok() && is_there && confirmed.recv().is_ok() {
             self.projections.served.push(served);
+            self.keep_statements();
+            self.tell_who_serves();
+            let _ = at_head.send(Ok(()));
             return;
         }
         if let Err(error) = self.detach(&mut served) {
@@ -217,14 +223,19 @@ impl Writer {
 
     /// Leaves a build behind that cannot be brought to the head now.
     fn leave_behind(&self, served: &mut Served, error: NotServing) {
-        let place = match &error {
-            NotServing::Event { place, .. } => *place,
-            _ => None,
+        let (place, error, why) = match error {
+            NotServing::Event { place, error } => {
+                let why = NotServing::Event { place, error: error.clone() }.into_store_error();
+                (place, error, why)
+            }
+            other => {
+                let why = other.into_store_error();
+                (None, why.reason.clone(), why)
+            }
         };
-        let why = error.into_store_error();
         let now = self.shared.clock.now();
-        let since = match &served.standing {
-            Standing::Behind(behind) if behind.why.reason == why.reason => behind.since,
+        let at = match &served.standing {
+            Standing::Behind(behind) if behind.failed.error == error => behind.failed.at,
             _ => {
                 tracing::error!(
                     projection = %served.build.name(), %why,
@@ -235,7 +246,7 @@ impl Writer {
         };
         let place = place.unwrap_or_else(|| self.first_missing(served));
         let again_at = Timestamp::from_micros(now.as_micros() + AGAIN_AFTER.as_micros() as i64);
-        served.standing = Standing::Behind(Behind { why, place, since, again_at });
+        served.standing = Standing::Behind(Behind { failed: Failed { place, error, at }, why, again_at });
     }
 
     /// The first event that a build does not have, as far as that can be read.
@@ -262,9 +273,7 @@ impl Writer {
             file: served.build.file.clone(),
             behind: match &served.standing {
                 Standing::AtHead => None,
-                Standing::Behind(behind) => {
-                    Some(Failed { place: behind.place, error: behind.why.reason.clone(), at: behind.since })
-                }
+                Standing::Behind(behind) => Some(behind.failed.clone()),
             },
         });
         *self.shared.sync.lock().unwrap_or_else(PoisonError::into_inner) = stands.collect();
@@ -287,16 +296,17 @@ impl Writer {
         }
     }
 
-    /// Moves their write-ahead logs into their files, as far as that is due.
+    /// Moves their write-ahead logs into their files, as far as that is due: one behind a batch, so that no batch waits for
+    /// all of them.
     pub(in crate::writer) fn checkpoint_projections(&self, nobody_waits: bool) {
         for served in &self.projections.served {
-            if let Some(Err(error)) =
-                served.attached.as_ref().map(|attached| attached.checkpoint(&self.conn, nobody_waits))
-            {
-                tracing::warn!(
+            match served.attached.as_ref().map(|attached| attached.checkpoint(&self.conn, nobody_waits)) {
+                Some(Ok(true)) if !nobody_waits => return,
+                Some(Err(error)) => tracing::warn!(
                     projection = %served.build.name(), %error,
                     "the write-ahead log of a sync projection could not be moved into its file; it will be tried again"
-                );
+                ),
+                _ => {}
             }
         }
     }
@@ -308,6 +318,14 @@ impl Writer {
         if let Standing::Behind(behind) = &mut served.standing {
             behind.again_at = Timestamp::from_micros(i64::MIN);
         }
+        self.projections.served.insert(index, served);
+        self.tell_who_serves();
+    }
+
+    /// The file of a build cannot be used: it is left alone for a while.
+    pub(super) fn was_broken(&mut self, index: usize, error: Error) {
+        let mut served = self.projections.served.remove(index);
+        self.leave_behind(&mut served, NotServing::Store(error));
         self.projections.served.insert(index, served);
         self.tell_who_serves();
     }

@@ -55,6 +55,17 @@ CREATE TABLE {catalogue}.progress (
     PRIMARY KEY (name, number, worker, part)
 ) WITH (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
+-- Events that somebody told a build to pass over: to fold it again is to pass over them too.
+CREATE TABLE {catalogue}.skipped (
+    name text COLLATE "C" NOT NULL,
+    number int NOT NULL,
+    part int NOT NULL,
+    position bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (name, number, part, position),
+    FOREIGN KEY (name, number) REFERENCES {catalogue}.builds ON DELETE CASCADE
+);
+
 -- Tables as they were, for questions about the past.
 CREATE TABLE {catalogue}.copies (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -23,5 +23,5 @@ EXCEPTION WHEN OTHERS THEN
         ERRCODE = 'raise_exception',
         CONSTRAINT = '{refused}',
         TABLE = {name},
-        COLUMN = coalesce(_pacioli_at::text, '');
+        COLUMN = coalesce(_pacioli_part || ':' || _pacioli_at, '');
 END
