@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use pacioli_core::{Append, AppendError, AppendOutcome, EventStore, ExpectedVersion, NewEvent};
 
-use crate::pace::{self, Watch};
+use crate::pace::{self, Answered, Offered, Watch};
 use crate::random::Events;
 use crate::report::{Latencies, Measured, Parameters, Stall};
 use crate::{BenchError, Connections};
@@ -85,7 +85,8 @@ struct Steady {
 impl Watch for Steady {
     fn sent(&self, _events: &[NewEvent], _now: Instant) {}
 
-    fn answered(&self, sent: Instant, events: usize) {
+    fn answered(&self, offered: &Offered, _outcome: &Answered) {
+        let Offered { sent, events, .. } = *offered;
         if sent < self.measure_from {
             return;
         }
@@ -139,7 +140,7 @@ pub(crate) async fn drive(
     for writer in 0..parameters.writers {
         let store = Arc::clone(&connections[writer % connections.len()]);
         let seed = parameters.seed.wrapping_add((writer as u64 + 1).wrapping_mul(0x5851_F42D_4C95_7F2D));
-        let events = Events::new(seed, parameters.streams, parameters.payload_bytes)?;
+        let events = Events::new(seed, parameters)?;
         writers.spawn(write(store, events, Arc::clone(run), parameters.in_flight, parameters.batch));
     }
     let mut measured = Measured::default();
@@ -190,7 +191,7 @@ async fn write(
 }
 
 /// One append, sent again as long as the store asks to come back later. Gives when it was first sent, and its events.
-async fn one(
+pub(crate) async fn one(
     store: &dyn EventStore,
     run: &Run,
     stream: pacioli_core::StreamName,

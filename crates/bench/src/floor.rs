@@ -200,6 +200,7 @@ impl EventStore for FloorStore {
 mod tests {
     use super::*;
     use crate::random::Events;
+    use crate::report::Parameters;
     use pacioli_core::{ExpectedVersion, SystemClock};
 
     #[tokio::test]
@@ -207,7 +208,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
         let store = FloorStore::open(directory.path(), clock).unwrap();
-        let mut events = Events::new(1, 10, 200).unwrap();
+        let mut events =
+            Events::new(1, &Parameters { streams: 10, payload_bytes: 200, ..Parameters::default() }).unwrap();
         for expected_head in [3, 6] {
             let append = Append::to(events.stream(), ExpectedVersion::Any, events.batch(3));
             let outcome = store.append(append).await.unwrap();

@@ -5,21 +5,29 @@
 //! queue, the same batches and the same transport over a store that only writes the bytes to one file and syncs it.
 //!
 //! Read [`append`] first; [`mod@read`], [`subscribe`] and [`grow`] follow its shape. [`child`] starts the processes under test.
+//! Read models are measured through [`models::Models`]: [`rebuild`], [`lag`], [`lookup`] and [`analyst`].
 
+pub mod analyst;
 pub mod append;
 pub mod child;
 pub mod floor;
 pub mod grow;
+pub mod lag;
+pub mod lookup;
 pub mod machine;
+pub mod models;
 mod pace;
 pub mod random;
 pub mod read;
+pub mod rebuild;
 pub mod report;
 pub mod subscribe;
 
 use std::sync::Arc;
 
 use pacioli_core::{AppendError, EventStore, ReadError};
+use pacioli_projection::engine::EngineError;
+use pacioli_projection::service::{AskError, CommandError};
 
 pub use report::{Measured, Parameters, Report};
 
@@ -41,6 +49,15 @@ pub enum BenchError {
     /// A read failed.
     #[error("a read failed: {0}")]
     Read(#[from] ReadError),
+    /// A command on a projection was not done.
+    #[error("a projection: {0}")]
+    Projection(#[from] CommandError),
+    /// A question had no answer.
+    #[error("a question was not answered: {0}")]
+    Question(#[from] AskError),
+    /// What keeps the read models failed.
+    #[error("the read models: {0}")]
+    Engine(#[from] EngineError),
     /// A process or a file could not be used.
     #[error("{what}: {source}")]
     Io {

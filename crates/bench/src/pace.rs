@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pacioli_core::{Append, AppendError, AppendOutcome, EventStore, ExpectedVersion, NewEvent};
+use pacioli_core::{Append, AppendError, AppendOutcome, EventStore, ExpectedVersion, NewEvent, StreamName};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
@@ -16,8 +16,30 @@ pub(crate) trait Watch: Send + Sync + 'static {
     /// These events are sent now.
     fn sent(&self, events: &[NewEvent], now: Instant);
 
-    /// An append of so many events that was sent at that moment is answered now.
-    fn answered(&self, sent: Instant, events: usize);
+    /// This append is answered now.
+    fn answered(&self, offered: &Offered, outcome: &Answered);
+}
+
+/// An append on its way.
+pub(crate) struct Offered {
+    /// When it was sent.
+    pub(crate) sent: Instant,
+    /// The stream it goes to.
+    pub(crate) stream: StreamName,
+    /// How many events it has.
+    pub(crate) events: usize,
+}
+
+/// How an append ended.
+pub(crate) type Answered = Result<AppendOutcome, AppendError>;
+
+/// Nobody looks.
+pub(crate) struct Unwatched;
+
+impl Watch for Unwatched {
+    fn sent(&self, _events: &[NewEvent], _now: Instant) {}
+
+    fn answered(&self, _offered: &Offered, _outcome: &Answered) {}
 }
 
 /// Sends `total` events at the parameters' rate, shared out over the writers, as long as no more than `in_flight` appends
@@ -73,16 +95,13 @@ impl Share {
     }
 }
 
-/// How an append ended.
-type Answered = Result<AppendOutcome, AppendError>;
-
 async fn write(
     store: Arc<dyn EventStore>,
     parameters: Parameters,
     share: Share,
     watch: Arc<dyn Watch>,
 ) -> Result<(), BenchError> {
-    let mut events = Events::new(share.seed, parameters.streams, parameters.payload_bytes)?;
+    let mut events = Events::new(share.seed, &parameters)?;
     let mut ticks = tokio::time::interval(Duration::from_millis(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut appends: JoinSet<Answered> = JoinSet::new();
@@ -100,14 +119,13 @@ async fn write(
             }
             let batch = events.batch(parameters.batch.min((share.events - count) as usize));
             count += batch.len() as u64;
-            let size = batch.len();
-            let request = Append::to(events.stream(), ExpectedVersion::Any, batch.clone());
+            let offered = Offered { sent: Instant::now(), stream: events.stream(), events: batch.len() };
             let (store, watch) = (Arc::clone(&store), Arc::clone(&watch));
-            let now = Instant::now();
-            watch.sent(&batch, now);
+            watch.sent(&batch, offered.sent);
+            let request = Append::to(offered.stream.clone(), ExpectedVersion::Any, batch);
             appends.spawn(async move {
                 let outcome = store.append(request).await;
-                watch.answered(now, size);
+                watch.answered(&offered, &outcome);
                 outcome
             });
         }

@@ -5,9 +5,20 @@ use pacioli_core::{EventId, EventType, NewEvent, StreamName};
 use uuid::Builder;
 
 use crate::BenchError;
+use crate::report::Parameters;
 
-/// The type of every event that a workload appends: 16 bytes, as the reference event of the wire has.
-pub const EVENT_TYPE: &str = "AccountDeposited";
+/// The types of the events that a workload appends, most of them only the first: 16 bytes each, as the reference event of
+/// the wire has.
+pub const EVENT_TYPES: [&str; 8] = [
+    "AccountDeposited",
+    "AccountWithdrawn",
+    "AccountCorrected",
+    "AccountConfirmed",
+    "AccountSuspended",
+    "InterestCredited",
+    "StatementPrinted",
+    "SignatureUpdated",
+];
 
 /// How many different payloads a workload draws from.
 const PAYLOADS: u64 = 512;
@@ -56,16 +67,17 @@ pub fn unix_millis() -> u64 {
 pub struct Events {
     random: Random,
     streams: u64,
-    event_type: EventType,
+    event_types: Vec<EventType>,
     payloads: Vec<Bytes>,
 }
 
 impl Events {
-    /// Events over `streams` streams, each with a JSON payload of exactly `payload` bytes.
+    /// Events over the parameters' streams and types, each with a JSON payload of exactly the length they say.
     ///
     /// # Errors
     /// [`BenchError::Usage`] where no JSON text has that length, or there are no streams.
-    pub fn new(seed: u64, streams: u64, payload: usize) -> Result<Events, BenchError> {
+    pub fn new(seed: u64, parameters: &Parameters) -> Result<Events, BenchError> {
+        let Parameters { streams, payload_bytes: payload, event_types, .. } = *parameters;
         if streams == 0 {
             return Err(BenchError::Usage("--streams must be at least 1".to_owned()));
         }
@@ -76,8 +88,10 @@ impl Events {
         }
         let mut random = Random::new(seed);
         let payloads = (0..PAYLOADS).map(|_| payload_of(payload, &mut random)).collect();
-        let event_type = EventType::new(EVENT_TYPE).map_err(|error| BenchError::Usage(error.to_string()))?;
-        Ok(Events { random, streams, event_type, payloads })
+        let names = EVENT_TYPES.iter().take(event_types.max(1));
+        let event_types: Result<_, _> = names.map(|name| EventType::new(*name)).collect();
+        let event_types = event_types.map_err(|error| BenchError::Usage(error.to_string()))?;
+        Ok(Events { random, streams, event_types, payloads })
     }
 
     /// One of the streams, uniformly; its name has 16 bytes for up to 100 million streams.
@@ -94,7 +108,11 @@ impl Events {
 
     fn event(&mut self, unix_millis: u64) -> NewEvent {
         let payload = self.payloads[self.random.below(PAYLOADS) as usize].clone();
-        NewEvent::json(self.random.event_id(unix_millis), self.event_type.clone(), payload)
+        let event_type = match &self.event_types[..] {
+            [only] => only.clone(),
+            types => types[self.random.below(types.len() as u64) as usize].clone(),
+        };
+        NewEvent::json(self.random.event_id(unix_millis), event_type, payload)
     }
 }
 
@@ -123,6 +141,8 @@ fn payload_of(length: usize, random: &mut Random) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -133,15 +153,29 @@ mod tests {
             assert_eq!(payload.len(), length);
             pacioli_core::json::check(&payload).unwrap();
         }
-        assert!(Events::new(1, 1, 1).is_err());
-        assert!(Events::new(1, 0, 200).is_err());
+        assert!(Events::new(1, &parameters(1, 1)).is_err());
+        assert!(Events::new(1, &parameters(0, 200)).is_err());
+    }
+
+    fn parameters(streams: u64, payload_bytes: usize) -> Parameters {
+        Parameters { streams, payload_bytes, ..Parameters::default() }
+    }
+
+    #[test]
+    fn as_many_types_are_used_as_were_asked_for() {
+        for (asked, used) in [(0, 1), (1, 1), (3, 3), (8, 8)] {
+            let parameters = Parameters { event_types: asked, ..parameters(1, 32) };
+            let events = Events::new(1, &parameters).unwrap().batch(500);
+            let types: BTreeSet<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+            assert_eq!(types.len(), used);
+        }
     }
 
     #[test]
     fn the_reference_event_has_names_of_16_bytes() {
-        assert_eq!(EVENT_TYPE.len(), 16);
+        assert!(EVENT_TYPES.iter().all(|name| name.len() == 16));
         assert_eq!(stream_name(99_999).as_str().len(), 16);
-        let mut events = Events::new(7, 100_000, 200).unwrap();
+        let mut events = Events::new(7, &parameters(100_000, 200)).unwrap();
         assert_eq!(events.stream().as_str().len(), 16);
         assert_eq!(events.batch(3).len(), 3);
     }

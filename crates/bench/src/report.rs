@@ -104,7 +104,7 @@ impl Measured {
 /// The parameters of a run, all of them, so that a figure can be repeated.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Parameters {
-    /// `append`, `read`, `subscribe` or `grow`.
+    /// What was done, by the name of the command.
     pub workload: &'static str,
     /// Where the events went: a store's URL, a server's, or "a server of its own".
     pub target: String,
@@ -118,6 +118,8 @@ pub struct Parameters {
     pub batch: usize,
     /// Streams the events go to.
     pub streams: u64,
+    /// Types that the events have, about as many events of each.
+    pub event_types: usize,
     /// Bytes of an event's data.
     pub payload_bytes: usize,
     /// Network connections; 0 in process.
@@ -165,6 +167,12 @@ pub struct Report {
     pub copy_p99_ms: Option<f64>,
     /// `events_per_second` divided by `copy_events_per_second`.
     pub ratio_to_copy: Option<f64>,
+    /// The same run beside a projection that the appends run themselves (`mode: sync`); null where it was not asked for.
+    pub sync_events_per_second: Option<f64>,
+    /// The p99 of an append that runs it.
+    pub sync_p99_ms: Option<f64>,
+    /// `sync_events_per_second` divided by `events_per_second`.
+    pub ratio_with_sync: Option<f64>,
     /// Transactions a second of the clients beside the run; null where there were none.
     pub user_transactions_per_second: Option<f64>,
     /// Their p99, from BEGIN to the answer to COMMIT.
@@ -200,6 +208,9 @@ impl Report {
             copy_events_per_second: None,
             copy_p99_ms: None,
             ratio_to_copy: None,
+            sync_events_per_second: None,
+            sync_p99_ms: None,
+            ratio_with_sync: None,
             user_transactions_per_second: None,
             user_transaction_p99_ms: None,
             events: measured.events,
@@ -218,6 +229,16 @@ impl Report {
         self.copy_events_per_second = Some(round(rate, 1));
         self.copy_p99_ms = Some(copy.latencies.millis_at(0.99));
         self.ratio_to_copy = (rate > 0.0).then(|| round(self.events_per_second / rate, 3));
+        self
+    }
+
+    /// Adds the same run with a projection in each append's transaction.
+    #[must_use]
+    pub fn with_sync(mut self, sync: &Measured) -> Report {
+        let rate = sync.events_per_second();
+        self.sync_events_per_second = Some(round(rate, 1));
+        self.sync_p99_ms = Some(sync.latencies.millis_at(0.99));
+        self.ratio_with_sync = (self.events_per_second > 0.0).then(|| round(rate / self.events_per_second, 3));
         self
     }
 
@@ -252,6 +273,8 @@ mod tests {
         assert_eq!((report.ratio_to_floor, report.ratio_to_copy), (None, None));
         let report = report.with_copy(&run(600));
         assert_eq!((report.copy_events_per_second, report.ratio_to_copy), (Some(300.0), Some(0.5)));
+        let report = report.with_sync(&run(150));
+        assert_eq!((report.sync_events_per_second, report.ratio_with_sync), (Some(75.0), Some(0.5)));
     }
 
     #[test]

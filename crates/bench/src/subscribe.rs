@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use pacioli_core::{Delivery, EventId, NewEvent, Subscribe};
 
-use crate::pace::{self, Watch};
+use crate::pace::{self, Answered, Offered, Watch};
 use crate::report::{Latencies, Measured, Parameters, Stall};
 use crate::{BenchError, Connections};
 
@@ -24,7 +24,7 @@ impl Watch for Sent {
         sent.extend(events.iter().map(|event| (event.id, now)));
     }
 
-    fn answered(&self, _sent: Instant, _events: usize) {}
+    fn answered(&self, _offered: &Offered, _outcome: &Answered) {}
 }
 
 /// Appends events at the parameters' rate, shared out over the writers, each append sent when it is due, as long as no

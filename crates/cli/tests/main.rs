@@ -9,6 +9,7 @@ mod backups;
 mod benches;
 mod demo;
 mod imports;
+mod model_benches;
 mod postgres;
 mod postgres_benches;
 mod readme;

@@ -52,19 +52,32 @@ impl EngineSource {
     /// What is wrong with a URL, or why the engine cannot keep them and what to do.
     pub async fn open_read_models(&self, options: OpenReadModels) -> Result<ReadModels, OpenError> {
         let OpenReadModels { url, reader, run } = options;
-        let (engine, store): (Arc<dyn Engine>, Arc<dyn EventStore>) = match self {
-            EngineSource::Memory => {
-                let problem = "a store in memory keeps no read models; use `sqlite:DIRECTORY` or `postgres://…`";
-                return Err(OpenError::Url(problem.to_owned()));
-            }
-            EngineSource::Sqlite(store) => (open_sqlite(store, url, reader).await?, Arc::clone(store) as _),
-            EngineSource::Postgres(store) => (open_postgres(store, url, reader).await?, Arc::clone(store) as _),
-        };
+        let (engine, store) = self.open_engine(url, reader).await?;
         let models = ReadModels::start(engine, store, run).await;
         models.map_err(|error| match error {
             EngineError::Store(error) => OpenError::Store(error),
             other => OpenError::Store(StoreError::new(other.to_string())),
         })
+    }
+
+    /// Opens what keeps the store's read models, as [`EngineSource::open_read_models`] does, and runs no projection: the
+    /// engine, and the store.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn open_engine(
+        &self,
+        url: Option<String>,
+        reader: Option<String>,
+    ) -> Result<(Arc<dyn Engine>, Arc<dyn EventStore>), OpenError> {
+        match self {
+            EngineSource::Memory => {
+                let problem = "a store in memory keeps no read models; use `sqlite:DIRECTORY` or `postgres://…`";
+                Err(OpenError::Url(problem.to_owned()))
+            }
+            EngineSource::Sqlite(store) => Ok((open_sqlite(store, url, reader).await?, Arc::clone(store) as _)),
+            EngineSource::Postgres(store) => Ok((open_postgres(store, url, reader).await?, Arc::clone(store) as _)),
+        }
     }
 
     /// The projection of the whole log that `--rewind` asks for, as a file: its name and its text. `None` in memory.

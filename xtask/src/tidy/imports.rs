@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &["core"]),
     ("client", &["api", "core"]),
     ("server", &["api", "core", "projection", "sqlite", "postgres", "schema"]),
-    ("bench", &["api", "client", "server", "sqlite", "core"]),
+    ("bench", &["api", "client", "server", "projection", "sqlite", "core"]),
     ("cli", &["bench", "client", "server", "sqlite", "postgres", "projection", "api", "core"]),
 ];
 

@@ -1,9 +1,15 @@
 //! `pacioli bench`: measures a store, and the floor beside it.
 
+mod analyst;
 mod applications;
 mod grow;
+mod lag;
+mod lookup;
+mod models;
+mod rebuild;
 mod scratch;
 mod subject;
+mod told;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,7 +18,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use pacioli_api::json;
 use pacioli_bench::machine::Machine;
-use pacioli_bench::{Parameters, Report, append, read, subscribe};
+use pacioli_bench::models::{ReadModel, check_payload};
+use pacioli_bench::random::EVENT_TYPES;
+use pacioli_bench::{Measured, Parameters, Report, append, read, subscribe};
 
 use crate::failure::Failure;
 use crate::output::{Form, OutputArgs, grouped, say};
@@ -21,7 +29,7 @@ use applications::Applications;
 use scratch::Scratch;
 use subject::Subject;
 
-/// Measure a store: appends, reads, live delivery
+/// Measure a store: appends, reads, live delivery, read models
 ///
 /// `append` also runs the same load against a floor: the same queue, batches and transport over a store that only
 /// writes the bytes to one file and syncs it. Quote the ratio to the floor: it says what the store costs, on any machine.
@@ -40,7 +48,12 @@ use subject::Subject;
   pacioli bench append --store postgres://postgres@localhost/shop --in-flight 1000
   pacioli bench append --spawn-server --store postgres://postgres@localhost/shop --rate 1000 --user-transactions 16
   pacioli bench subscribe --spawn-server --store postgres://postgres@localhost/shop --rate 1000 --from-other
-  pacioli bench grow --spawn-server --events 10000000 --streams 1000000 --batch 100"#)]
+  pacioli bench grow --spawn-server --events 10000000 --streams 1000000 --batch 100
+  pacioli bench rebuild --store sqlite:
+  pacioli bench lag --spawn-server --rate 5000
+  pacioli bench lookup --spawn-server --connections 16
+  pacioli bench analyst --spawn-server --store postgres://postgres@localhost/shop
+  pacioli bench append --store sqlite: --in-flight 1000 --sync-projection"#)]
 pub(crate) struct Bench {
     #[command(subcommand)]
     workload: Workload,
@@ -56,6 +69,14 @@ enum Workload {
     Subscribe(SubscribeBench),
     /// Append until the log has a size, and say at every million how fast it still goes
     Grow(grow::GrowBench),
+    /// Fold read models anew over a long log, in process, and beside it in small batches and event by event
+    Rebuild(rebuild::RebuildBench),
+    /// Append at a steady rate and measure how long a read model takes to show it
+    Lag(lag::LagBench),
+    /// Read random rows of a read model, one after the other on each connection
+    Lookup(lookup::LookupBench),
+    /// Ask an analyst's questions over a long log, its read models and Rewind
+    Analyst(analyst::AnalystBench),
 }
 
 /// What is measured and by whom.
@@ -64,10 +85,11 @@ struct Common {
     /// Concurrent writers, spread over the connections
     #[arg(long, value_name = "N", default_value_t = 1)]
     writers: usize,
-    /// Appends that each writer keeps on their way, at most: 64 by default, 8 where `read` loads, 1,024 for `subscribe`
+    /// Appends that each writer keeps on their way, at most: 64 by default, 8 where a log is loaded, 1,024 for `subscribe`
+    /// and `lag`. `lookup`: reads that each connection keeps on their way, 1 by default
     #[arg(long, value_name = "N")]
     in_flight: Option<usize>,
-    /// Events of one append: 1 by default, 100 where `read` loads
+    /// Events of one append: 1 by default, 100 where a log is loaded
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
     /// Streams that the events go to, uniformly
@@ -126,6 +148,9 @@ struct AppendBench {
     /// How long each of these transactions works on something else before it commits
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 50)]
     user_work_ms: u64,
+    /// Run the same load first beside a projection that runs in each append's transaction (`mode: sync`): what it costs
+    #[arg(long)]
+    sync_projection: bool,
     /// Leave the floor and raw COPY out: the ratios are then null
     #[arg(long)]
     no_floor: bool,
@@ -179,6 +204,10 @@ impl Bench {
                 Workload::Read(bench) => Box::pin(bench.run()).await,
                 Workload::Subscribe(bench) => Box::pin(bench.run()).await,
                 Workload::Grow(bench) => Box::pin(bench.run()).await,
+                Workload::Rebuild(bench) => Box::pin(bench.run()).await,
+                Workload::Lag(bench) => Box::pin(bench.run()).await,
+                Workload::Lookup(bench) => Box::pin(bench.run()).await,
+                Workload::Analyst(bench) => Box::pin(bench.run()).await,
             }
         };
         let measured = tokio::select! {
@@ -197,6 +226,10 @@ impl Workload {
             Workload::Read(bench) => &bench.common,
             Workload::Subscribe(bench) => &bench.common,
             Workload::Grow(bench) => bench.common(),
+            Workload::Rebuild(bench) => bench.common(),
+            Workload::Lag(bench) => bench.common(),
+            Workload::Lookup(bench) => bench.common(),
+            Workload::Analyst(bench) => bench.common(),
         }
     }
 }
@@ -225,6 +258,10 @@ impl AppendBench {
                 ));
             }
         };
+        let sync = match self.sync_projection {
+            true => Some(self.beside_sync(&mut subject, &parameters).await?),
+            false => None,
+        };
         let measured = append::append(subject.connections(), &parameters).await?;
         let applications = match applications {
             Some(applications) => Some(applications.stop().await?),
@@ -245,10 +282,28 @@ impl AppendBench {
         if let Some(copy) = copy {
             report = report.with_copy(&copy);
         }
+        if let Some(sync) = sync {
+            report = report.with_sync(&sync);
+        }
         if let Some((latencies, elapsed)) = applications {
             report = report.with_user_transactions(&latencies, elapsed);
         }
         self.common.print(&report)
+    }
+
+    /// The same load while each append also writes a row of a read model. It comes first, when there is nothing yet that the
+    /// projection would have to be filled from.
+    async fn beside_sync(&self, subject: &mut Subject, parameters: &Parameters) -> Result<Measured, Failure> {
+        check_payload(parameters)?;
+        let model = ReadModel::accounts_in_appends();
+        let models = subject.models(&self.common).await?;
+        let models = models.first().ok_or_else(|| Failure::usage("--connections must be at least 1"))?;
+        let is_ours = models.add(&model).await?;
+        let measured = append::append(subject.connections(), parameters).await?;
+        if is_ours {
+            models.remove(&model).await?;
+        }
+        Ok(measured)
     }
 }
 
@@ -314,6 +369,7 @@ impl Common {
             in_flight: self.in_flight.unwrap_or(64),
             batch: self.batch.unwrap_or(1),
             streams: self.streams,
+            event_types: 1,
             payload_bytes: self.payload,
             connections: subject.network_connections(),
             seed: self.seed,
@@ -321,14 +377,19 @@ impl Common {
         }
     }
 
+    /// The same for workloads that fold the events into read models: events of several types, as a log has.
+    fn folded(&self, subject: &Subject) -> Result<Parameters, Failure> {
+        let parameters = Parameters { event_types: EVENT_TYPES.len(), ..self.parameters(subject) };
+        check_payload(&parameters)?;
+        Ok(parameters)
+    }
+
     fn print(&self, report: &Report) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
         match self.output.form() {
             Form::Json => writeln!(out, "{}", json::to_string(report))?,
             Form::Table => {
-                for (name, value) in rows(report) {
-                    writeln!(out, "{name:<18} {value}")?;
-                }
+                told::named(&mut out, rows(report))?;
             }
         }
         Ok(out.flush()?)
@@ -351,30 +412,16 @@ fn rows(report: &Report) -> Vec<(&'static str, String)> {
         rows.push(("raw COPY", rate(copy)));
         rows.push(("ratio to COPY", format!("{ratio:.2}")));
     }
+    if let (Some(sync), Some(p99), Some(ratio)) =
+        (report.sync_events_per_second, report.sync_p99_ms, report.ratio_with_sync)
+    {
+        rows.push(("sync projection", format!("{}, p99 {p99:.2} ms", rate(sync))));
+        rows.push(("ratio with it", format!("{ratio:.2}")));
+    }
     if let (Some(rate), Some(p99)) = (report.user_transactions_per_second, report.user_transaction_p99_ms) {
         rows.push(("user transactions", format!("{rate:.0} a second, p99 {p99:.2} ms")));
     }
-    let Parameters { target, transport, writers, in_flight, batch, streams, payload_bytes, connections, .. } =
-        parameters;
-    rows.push(("measured", format!("{} of {target}, {transport}", parameters.workload)));
-    rows.push((
-        "load",
-        format!(
-            "{writers} writers, {in_flight} in flight each, {batch} events an append, {} streams, {payload_bytes} bytes, \
-             {connections} connections",
-            grouped(*streams)
-        ),
-    ));
-    rows.push((
-        "machine",
-        format!(
-            "{} cores, {}, kernel {}, {} fdatasync/s",
-            machine.cores,
-            machine.cpu,
-            machine.kernel,
-            grouped(machine.fdatasync_per_second as u64)
-        ),
-    ));
+    rows.extend(told::circumstances_of(parameters, machine));
     rows
 }
 

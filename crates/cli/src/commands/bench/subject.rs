@@ -7,21 +7,31 @@ use pacioli_bench::Connections;
 use pacioli_bench::child::Process;
 use pacioli_bench::floor::FloorStore;
 use pacioli_bench::grow::DiskPart;
+use pacioli_bench::models::{Models, ReadModel};
+use pacioli_client::Client;
 use pacioli_core::EventStore;
 use pacioli_postgres::baseline::RawCopy;
 use pacioli_postgres::{Location, bench};
-use pacioli_server::{OpenOptions, data_directory, postgres_location};
+use pacioli_projection::ReadModels;
+use pacioli_server::{EngineSource, OpenOptions, OpenReadModels, Opened, data_directory, postgres_location};
 use tempfile::TempDir;
 
+use super::models::HttpModels;
 use super::{Common, note, scratch};
 use crate::failure::Failure;
-use crate::target::{self, Place};
+use crate::target::{self, Place, Target};
 
 /// A store under load. What was started or made for it goes with it.
 pub(super) struct Subject {
     name: String,
     connections: Connections,
     in_process: bool,
+    /// What keeps the read models, in process.
+    engine: Option<EngineSource>,
+    /// The read models, in process, once somebody asked for them.
+    models: Option<ReadModels>,
+    /// The same connections as clients, over the network.
+    clients: Vec<Client>,
     process: Option<Process>,
     /// The URL of the store, where this run opened it or started its server.
     store: Option<String>,
@@ -57,49 +67,74 @@ impl Subject {
             _ => {}
         }
         match common.store.place()? {
-            Place::Server(url) => Ok(Subject {
-                connections: connect(common, &url).await?,
-                name: url,
-                in_process: false,
-                process: None,
-                store: None,
-                directory: common.dir.clone(),
-                _temporary: None,
-            }),
-            Place::Store(url) if url == "sqlite:" => {
-                let temporary = temporary(common)?;
-                let url = format!("sqlite:{}", temporary.path().display());
-                Ok(Subject { _temporary: Some(temporary), ..Subject::in_process(common, url).await? })
+            Place::Server(url) => {
+                let (connections, clients) = connect(common, &url).await?;
+                let subject = Subject { connections, clients, ..Subject::of(url, common.dir.clone()) };
+                Ok(Subject { in_process: false, ..subject })
             }
-            Place::Store(url) if target::is_postgres(&url) => {
-                Subject::in_process(common, scratch::new_store(common, &url)?).await
-            }
-            Place::Store(url) => Subject::in_process(common, url).await,
+            Place::Store(url) => Subject::at(url, common).await,
+        }
+    }
+
+    /// The same, for what has to be in this process: a temporary store where no option names one.
+    pub(super) async fn start_in_process(common: &Common) -> Result<Subject, Failure> {
+        if common.spawn_server {
+            return Err(Failure::usage("--spawn-server: this is measured in process; name a store with --store"));
+        }
+        if !common.store.is_named() {
+            note("no --store was given: opening a temporary one, as --store sqlite: does");
+            return Subject::at("sqlite:".to_owned(), common).await;
+        }
+        match common.store.place()? {
+            Place::Store(url) => Subject::at(url, common).await,
+            Place::Server(_) => Err(Failure::usage("this is measured in process, not through a server")
+                .hint("Name a store with --store, like --store sqlite: for a temporary one.")),
+        }
+    }
+
+    /// A store in this process: a temporary one, one in a schema of its own, or the one that the URL names.
+    async fn at(url: String, common: &Common) -> Result<Subject, Failure> {
+        if url == "sqlite:" {
+            let temporary = temporary(common)?;
+            let url = format!("sqlite:{}", temporary.path().display());
+            return Ok(Subject { _temporary: Some(temporary), ..Subject::in_process(common, url).await? });
+        }
+        match target::is_postgres(&url) {
+            true => Subject::in_process(common, scratch::new_store(common, &url)?).await,
+            false => Subject::in_process(common, url).await,
+        }
+    }
+
+    /// One in this process that nothing is opened for yet.
+    fn of(name: String, directory: PathBuf) -> Subject {
+        Subject {
+            name,
+            connections: Vec::new(),
+            in_process: true,
+            engine: None,
+            models: None,
+            clients: Vec::new(),
+            process: None,
+            store: None,
+            directory,
+            _temporary: None,
         }
     }
 
     async fn in_process(common: &Common, url: String) -> Result<Subject, Failure> {
-        Ok(Subject {
-            name: url.split(':').next().unwrap_or(&url).to_owned() + ": in this process",
-            connections: vec![target::open_store(&url, OpenOptions::default()).await?.store],
-            in_process: true,
-            process: None,
-            directory: data_directory(&url).map_or_else(|| common.dir.clone(), PathBuf::from),
-            store: Some(url),
-            _temporary: None,
-        })
+        let name = url.split(':').next().unwrap_or(&url).to_owned() + ": in this process";
+        let directory = data_directory(&url).map_or_else(|| common.dir.clone(), PathBuf::from);
+        let Opened { store, engine, .. } = target::open_store(&url, OpenOptions::default()).await?;
+        Ok(Subject { connections: vec![store], engine: Some(engine), store: Some(url), ..Subject::of(name, directory) })
     }
 
     async fn spawned(name: &str, common: &Common, url: String, temporary: Option<TempDir>) -> Result<Subject, Failure> {
         let directory = temporary.as_ref().map_or_else(|| common.dir.clone(), |made| made.path().to_owned());
         let mut subject = Subject {
-            name: name.to_owned(),
-            connections: Vec::new(),
             in_process: false,
-            process: None,
             store: Some(url),
-            directory,
             _temporary: temporary,
+            ..Subject::of(name.to_owned(), directory)
         };
         subject.spawn(common).await?;
         Ok(subject)
@@ -126,7 +161,7 @@ impl Subject {
         } else {
             let arguments = ["floor-server".as_ref(), "--dir".as_ref(), directory.as_os_str()];
             let process = Process::start(&arguments, &[]).await?;
-            (connect(common, &process.url).await?, Some(process))
+            (connect(common, &process.url).await?.0, Some(process))
         };
         Ok(self.baseline("floor", connections, process, Some(temporary)))
     }
@@ -144,7 +179,7 @@ impl Subject {
         } else {
             // Not among the arguments, which everybody on this machine can read: the URL may hold a password.
             let process = Process::start(&["floor-server", "--copy"], &[("PACIOLI_STORE", &url)]).await?;
-            (connect(common, &process.url).await?, Some(process))
+            (connect(common, &process.url).await?.0, Some(process))
         };
         Ok(Some(self.baseline("raw COPY", connections, process, None)))
     }
@@ -157,13 +192,11 @@ impl Subject {
         temporary: Option<TempDir>,
     ) -> Subject {
         Subject {
-            name: name.to_owned(),
             connections,
             in_process: self.in_process,
             process,
-            store: None,
-            directory: self.directory.clone(),
             _temporary: temporary,
+            ..Subject::of(name.to_owned(), self.directory.clone())
         }
     }
 
@@ -172,7 +205,7 @@ impl Subject {
         let url = self.store.clone().unwrap_or_default();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--until-stdin-closes"];
         let process = Process::start(&arguments, &[("PACIOLI_STORE", &url)]).await?;
-        self.connections = connect(common, &process.url).await?;
+        (self.connections, self.clients) = connect(common, &process.url).await?;
         self.process = Some(process);
         Ok(())
     }
@@ -180,6 +213,11 @@ impl Subject {
     /// Lets go of the connections and ends what was started, as kill -9 does.
     pub(super) async fn stop(&mut self) -> Result<(), Failure> {
         self.connections.clear();
+        self.clients.clear();
+        if let Some(models) = self.models.take() {
+            models.stop().await;
+        }
+        self.engine = None;
         match self.process.take() {
             Some(process) => Ok(process.kill().await?),
             None => Ok(()),
@@ -190,7 +228,8 @@ impl Subject {
     pub(super) async fn restart(&mut self, common: &Common) -> Result<bool, Failure> {
         let Some(url) = self.store.clone().filter(|url| !url.starts_with("memory:")) else { return Ok(false) };
         if self.in_process {
-            self.connections = vec![target::open_store(&url, OpenOptions::default()).await?.store];
+            let Opened { store, engine, .. } = target::open_store(&url, OpenOptions::default()).await?;
+            (self.connections, self.engine) = (vec![store], Some(engine));
         } else {
             self.spawn(common).await?;
         }
@@ -210,6 +249,35 @@ impl Subject {
     /// The connections to it.
     pub(super) fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// What keeps the read models, in process.
+    pub(super) fn engine(&self) -> Option<&EngineSource> {
+        self.engine.as_ref()
+    }
+
+    /// The read model of the whole log, where the store has one and it is known here which store that is.
+    pub(super) fn rewind(&self) -> Option<ReadModel> {
+        match &self.engine {
+            Some(engine) => engine.rewind().map(|(_, text)| ReadModel::rewind(text)),
+            None => {
+                let is_sqlite = self.store.as_ref().is_some_and(|url| url.starts_with("sqlite:"));
+                is_sqlite.then(|| ReadModel::rewind(pacioli_sqlite::models::REWIND))
+            }
+        }
+    }
+
+    /// The read models, one handle for each connection. In process the projections run from the first call on.
+    pub(super) async fn models(&mut self, common: &Common) -> Result<Vec<Arc<dyn Models>>, Failure> {
+        let Some(engine) = &self.engine else {
+            let model = |client: &Client| Arc::new(HttpModels::of(client)) as Arc<dyn Models>;
+            return Ok(self.clients.iter().map(model).collect());
+        };
+        if self.models.is_none() {
+            self.models = Some(Box::pin(engine.open_read_models(OpenReadModels::default())).await?);
+        }
+        let handles = self.models.iter().cycle().take(common.connections);
+        Ok(handles.map(|models| Arc::new(models.clone()) as Arc<dyn Models>).collect())
     }
 
     /// The connections that go over the network.
@@ -245,12 +313,16 @@ impl Subject {
     }
 }
 
-async fn connect(common: &Common, url: &str) -> Result<Connections, Failure> {
-    let mut connections: Connections = Vec::new();
+async fn connect(common: &Common, url: &str) -> Result<(Connections, Vec<Client>), Failure> {
+    let (mut connections, mut clients): (Connections, Vec<Client>) = (Vec::new(), Vec::new());
     for _ in 0..common.connections {
-        connections.push(common.store.connect(url).await?.store());
+        let connected = common.store.connect(url).await?;
+        connections.push(connected.store());
+        if let Target::Server(client) = connected {
+            clients.push(client);
+        }
     }
-    Ok(connections)
+    Ok((connections, clients))
 }
 
 fn temporary(common: &Common) -> Result<TempDir, Failure> {

@@ -1,10 +1,15 @@
--- Drops a store that a benchmark made, with its publication and its roles. Placeholder: {schema}. No binds.
+-- Drops a store that a benchmark made, with its read models, its publication and its roles. Placeholder: {schema}. No binds.
 DO $$
 DECLARE
     left_behind name;
 BEGIN
     DROP PUBLICATION IF EXISTS {schema}_bus;
-    DROP SCHEMA IF EXISTS {schema} CASCADE;
+    -- Read models lie in schemas of their own whose names begin with that of the store.
+    FOR left_behind IN
+        SELECT nspname FROM pg_namespace WHERE nspname = '{schema}' OR starts_with(nspname::text, '{schema}_')
+    LOOP
+        EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', left_behind);
+    END LOOP;
     FOR left_behind IN
         SELECT rolname FROM pg_roles
          WHERE rolname IN ('{schema}_owner', '{schema}_appender', '{schema}_reader', '{schema}_projector', '{schema}_replicator',

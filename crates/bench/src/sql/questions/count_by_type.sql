@@ -1,0 +1,2 @@
+-- No binds.
+SELECT type, count(*) FROM events GROUP BY type

@@ -1,0 +1,2 @@
+-- No binds.
+SELECT count(*) FROM events WHERE type = 'AccountDeposited'

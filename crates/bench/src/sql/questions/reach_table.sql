@@ -1,0 +1,2 @@
+-- No binds; {table} is the table.
+SELECT 1 AS one FROM {table} LIMIT 1

@@ -1,0 +1,2 @@
+-- No binds.
+SELECT count(*), sum(events), max(amount) FROM bench_accounts
