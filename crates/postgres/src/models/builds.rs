@@ -78,12 +78,14 @@ pub(super) async fn begin(
     let (began_at, served_at, number, role) =
         in_transaction(&worker, begin_in_transaction(home, &worker, projection, workers)).await?;
     let epoch_head = home.store().shared().recent.heads();
+    let epoch = epoch_head.epoch();
     let progress = (0..workers as u16).flat_map(|worker| {
         epoch_head.iter().map(move |place| pacioli_projection::engine::Progress {
             worker,
             partition: place.partition,
             position: pacioli_core::Position(0),
             events: 0,
+            epoch,
         })
     });
     Ok(Build {

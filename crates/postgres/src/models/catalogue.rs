@@ -174,6 +174,8 @@ pub(super) async fn builds(home: &Home, session: &Session, head: &Checkpoint) ->
             partition: Partition(row.get::<_, i32>(3) as u16),
             position: Position(row.get::<_, i64>(4) as u64),
             events: row.get::<_, i64>(5) as u64,
+            // Builds of an earlier epoch were settled before this was read: they stand in this one, or failed.
+            epoch: head.epoch(),
         });
     }
     rows.iter()

@@ -199,4 +199,10 @@ impl Engine for PostgresModels {
     async fn lookup(&self, lookup: Lookup, limits: QueryLimits) -> Result<Answer, QueryError> {
         self.queries.lookup(lookup, limits).await
     }
+
+    async fn rows_as_of(&self, table: &str, moment: &Moment, limits: QueryLimits) -> Result<Answer, QueryError> {
+        let relation = format!("\"{}\"", table.replace('"', "\"\""));
+        let sql = sql!("models/list_rows").replace("{relation}", &relation);
+        self.queries.query(Query { sql, as_of: Some(moment.clone()), limits }).await
+    }
 }

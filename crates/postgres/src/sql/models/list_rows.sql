@@ -1,0 +1,2 @@
+-- Reads all rows of a relation of a read model. Placeholder: {relation}, quoted.
+SELECT * FROM {relation}
