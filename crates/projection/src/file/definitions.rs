@@ -202,7 +202,7 @@ impl Reader<'_, '_, '_> {
         if self.sentence.is_kind(self.at + 1, Kind::Dot) {
             self.error(QUALIFIED);
         } else if !self.owned.tables.contains(&table.as_str()) && !self.owned.materialized.contains(&table.as_str()) {
-            let meant = perhaps(&table, self.owned.tables.iter().copied());
+            let meant = perhaps(&table, self.owned.tables.iter().copied()).unwrap_or_default();
             self.error(format!("`{table}` is no table that this file makes above{meant}"));
         }
         Some(Makes::Index { name, table, unique })
@@ -214,8 +214,8 @@ impl Reader<'_, '_, '_> {
             &["if", "not", "exists"],
             "each build has a place of its own, so a name that exists is a mistake; leave IF NOT EXISTS out",
         );
-        let Some(name) = self.sentence.get(self.at).and_then(|token| token.name()) else {
-            self.error(format!("the {what} has no name"));
+        let Some((token, name)) = self.sentence.get(self.at).and_then(|token| Some((token, token.name()?))) else {
+            self.error(format!("the {what} has no name; write it behind CREATE {}", what.to_uppercase()));
             return None;
         };
         if self.sentence.is_kind(self.at + 1, Kind::Dot) {
@@ -226,12 +226,13 @@ impl Reader<'_, '_, '_> {
             return name;
         }
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        if name.len() > NAME_BYTES_MAX
-            || !name.bytes().all(plain)
-            || !name.starts_with(|c: char| c.is_ascii_lowercase())
-        {
+        // PostgreSQL folds what is not quoted and SQLite does not: written small, it is one name everywhere.
+        let written = token.text.trim_matches(['"', '`', '[', ']']);
+        let is_plain = name == written && name.bytes().all(plain) && name.starts_with(|c: char| c.is_ascii_lowercase());
+        if name.len() > NAME_BYTES_MAX || !is_plain {
             self.error(format!(
-                "`{name}` is no name that both databases take; write up to {NAME_BYTES_MAX} lower-case letters, digits and `_`, beginning with a letter"
+                "`{written}` is no name that both databases take; write up to {NAME_BYTES_MAX} lower-case letters, digits \
+                 and `_`, beginning with a letter"
             ));
         } else if RESERVED.contains(&name.as_str()) {
             self.error(format!("`{name}` means something else in queries; choose another name"));

@@ -39,6 +39,9 @@ pub fn listed(findings: &[Finding]) -> String {
     findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Findings of one file that are told, at most.
+const FINDINGS_MAX: usize = 100;
+
 /// Gathers findings of one file.
 #[derive(Debug)]
 pub(super) struct Findings {
@@ -61,9 +64,14 @@ impl Findings {
 
     fn add(&mut self, severity: Severity, line: u32, problem: String) {
         let finding = Finding { severity, file: self.file.clone(), line, problem };
-        if !self.all.contains(&finding) {
+        if !self.is_full() && !self.all.contains(&finding) {
             self.all.push(finding);
         }
+    }
+
+    /// Whether no more are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.all.len() >= FINDINGS_MAX
     }
 
     /// All of them, by line.
@@ -82,9 +90,9 @@ pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     (distance <= (length / 3).max(1) && distance < length).then_some(name)
 }
 
-/// ` (did you mean …?)`, where there is something near.
-pub(super) fn perhaps<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(wrong, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+/// The end of a sentence that asks for it: `; did you mean …?`
+pub(super) fn perhaps<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(wrong, names).map(|name| format!("; did you mean `{name}`?"))
 }
 
 /// How many characters to add, drop, change or swap with their neighbour.

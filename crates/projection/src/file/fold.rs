@@ -10,6 +10,8 @@ const CLOCK_WORDS: [&str; 5] = ["current_date", "current_time", "current_timesta
 const CLOCKS: [&str; 5] = ["now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday"];
 /// SQLite's functions of time, to which `'now'` is the time.
 const TIME_FUNCTIONS: [&str; 7] = ["date", "time", "datetime", "julianday", "strftime", "timediff", "unixepoch"];
+/// Times that are the present one, or begin with it.
+const NOWS: [&str; 4] = ["'now'", "'today'", "'tomorrow'", "'yesterday'"];
 const DICE: [&str; 7] = ["random", "random_normal", "randomblob", "setseed", "gen_random_uuid", "uuidv4", "uuidv7"];
 const COUNTERS: [&str; 6] = ["nextval", "setval", "currval", "lastval", "last_insert_rowid", "total_changes"];
 
@@ -20,7 +22,7 @@ pub(super) fn check(sentence: &Sentence<'_, '_>, findings: &mut Findings) {
         let calls = sentence.is_kind(at + 1, Kind::Open);
         let is_clock = (token.is_one_of(&CLOCK_WORDS) && !is_member)
             || (calls && token.is_one_of(&CLOCKS))
-            || (token.kind == Kind::Text && is_now(sentence, at, token.text));
+            || is_now(sentence, at);
         let problem = if is_clock {
             "is another time in a rebuild; write `:recorded_at` or `:occurred_at`, in a batch the column of that name"
         } else if calls && token.is_one_of(&DICE) {
@@ -30,12 +32,29 @@ pub(super) fn check(sentence: &Sentence<'_, '_>, findings: &mut Findings) {
         } else {
             continue;
         };
-        findings.error(token.line, format!("{} {problem}", token.text));
+        let what = if token.kind == Kind::Open { sentence.function(at).unwrap_or_default() } else { token.text };
+        let brackets = if calls || token.kind == Kind::Open { "()" } else { "" };
+        findings.error(token.line, format!("`{what}{brackets}` {problem}"));
     }
 }
 
-fn is_now(sentence: &Sentence<'_, '_>, at: usize, text: &str) -> bool {
-    let of_time = sentence.enclosing(at).and_then(|open| sentence.function(open));
-    let of_time = of_time.is_some_and(|function| TIME_FUNCTIONS.iter().any(|one| function.eq_ignore_ascii_case(one)));
-    text.eq_ignore_ascii_case("'now'") && of_time
+/// Whether a token at `at` is the time by what it says: `date('now')`, `datetime()`, `timestamp 'now'`.
+fn is_now(sentence: &Sentence<'_, '_>, at: usize) -> bool {
+    let Some(token) = sentence.get(at) else { return false };
+    let is_time_function = |function: Option<&str>| {
+        function.is_some_and(|name| TIME_FUNCTIONS.iter().any(|one| name.eq_ignore_ascii_case(one)))
+    };
+    if token.kind == Kind::Open && is_time_function(sentence.function(at)) {
+        // Without a time, or strftime with its format alone, they take the present one.
+        let given = sentence.arguments(at).len();
+        return given == 0
+            || (given == 1 && sentence.function(at).is_some_and(|name| name.eq_ignore_ascii_case("strftime")));
+    }
+    let says_now = NOWS.iter().any(|now| token.text.eq_ignore_ascii_case(now));
+    let before = at.checked_sub(1).and_then(|before| sentence.get(before));
+    let is_cast = sentence.get(at + 1).is_some_and(|next| next.is_operator("::") || next.is("as"))
+        || before.is_some_and(|before| before.is_one_of(&["date", "time", "timestamp", "timestamptz"]));
+    token.kind == Kind::Text
+        && says_now
+        && (is_cast || is_time_function(sentence.enclosing(at).and_then(|open| sentence.function(open))))
 }

@@ -53,6 +53,10 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Statement {
     check_verb(sentence, findings);
+    let answers = |at: &usize| sentence.is(*at, "returning") && sentence.enclosing(*at).is_none();
+    if let Some(at) = (1..sentence.tokens().len()).find(answers) {
+        findings.error(sentence.tokens()[at].line, "RETURNING gives rows to nobody here; take it out");
+    }
     let place = if *on == On::Batch { Place::Batch } else { Place::Event };
     tables::check(sentence, 0, place, owned, findings);
     fold::check(sentence, findings);

@@ -49,6 +49,9 @@ impl<'a> Annotation<'a> {
 
     /// Says that there is no such annotation.
     pub(super) fn tell_unknown(&self, findings: &mut Findings) {
+        if findings.is_full() {
+            return;
+        }
         let meant = nearest(&self.name.replace(['_', ' '], "-"), all()).or_else(|| nearest(self.name, all()));
         let problem = match meant {
             Some(meant) => format!("there is no annotation `{}`; did you mean `{meant}`?", self.name),

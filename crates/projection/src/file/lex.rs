@@ -89,7 +89,8 @@ const OPERATORS: [&str; 30] = [
 
 /// Cuts all of `text`. What cannot be cut is told, and the rest of the file is then one token.
 pub(super) fn lex<'a>(text: &'a str, findings: &mut Findings) -> Vec<Token<'a>> {
-    let mut lexer = Lexer { text, at: 0, line: 1, line_start: 0, tokens: Vec::new(), open: Vec::new(), findings };
+    let mut lexer =
+        Lexer { text, at: 0, line: 1, column: 1, is_line_empty: true, tokens: Vec::new(), open: Vec::new(), findings };
     lexer.run();
     lexer.tokens
 }
@@ -98,8 +99,9 @@ struct Lexer<'a, 'f> {
     text: &'a str,
     at: usize,
     line: u32,
-    /// The byte at which the line begins.
-    line_start: usize,
+    column: u32,
+    /// Whether only white space stands before this place on the line.
+    is_line_empty: bool,
     tokens: Vec<Token<'a>>,
     /// The parentheses and brackets that are open.
     open: Vec<Kind>,
@@ -113,16 +115,11 @@ impl<'a> Lexer<'a, '_> {
         }
         while let Some(c) = self.peek() {
             match c {
-                '\n' => {
-                    self.at += 1;
-                    self.line += 1;
-                    self.line_start = self.at;
-                }
-                ' ' | '\t' | '\r' | '\u{c}' => self.at += 1,
+                '\n' | ' ' | '\t' | '\r' | '\u{c}' => self.pass(1),
                 c if c.is_control() || (!c.is_ascii() && c.is_whitespace()) => {
                     let what = format!("there is a character U+{:04X}, which is no space; take it out", c as u32);
                     self.findings.error(self.line, what);
-                    self.at += c.len_utf8();
+                    self.pass(c.len_utf8());
                 }
                 _ => self.token(c),
             }
@@ -160,16 +157,15 @@ impl<'a> Lexer<'a, '_> {
     }
 
     fn push(&mut self, kind: Kind, len: usize) {
-        let text = &self.rest()[..len];
-        let before = &self.text[self.line_start..self.at];
         self.tokens.push(Token {
             kind,
-            text,
+            text: &self.rest()[..len],
             start: self.at,
             line: self.line,
-            column: before.trim_start_matches('\u{feff}').chars().count() as u32 + 1,
-            first_on_line: before.trim_start_matches('\u{feff}').trim().is_empty(),
+            column: self.column,
+            first_on_line: self.is_line_empty,
         });
+        self.is_line_empty = false;
         match kind {
             Kind::Open | Kind::OpenBracket => self.open.push(kind),
             Kind::Close | Kind::CloseBracket => {
@@ -178,11 +174,21 @@ impl<'a> Lexer<'a, '_> {
             Kind::Semicolon => self.open.clear(),
             _ => {}
         }
-        self.at += len;
-        self.line += text.matches('\n').count() as u32;
-        if let Some(last) = text.rfind('\n') {
-            self.line_start = self.at - len + last + 1;
+        self.pass(len);
+    }
+
+    /// Goes on behind `len` bytes.
+    fn pass(&mut self, len: usize) {
+        let text = &self.rest()[..len];
+        match text.rfind('\n') {
+            Some(last) => {
+                self.line += text.bytes().filter(|byte| *byte == b'\n').count() as u32;
+                self.column = text[last + 1..].chars().count() as u32 + 1;
+                self.is_line_empty = text[last + 1..].trim().is_empty();
+            }
+            None => self.column += text.chars().count() as u32,
         }
+        self.at += len;
     }
 
     fn rest(&self) -> &'a str {
@@ -308,8 +314,7 @@ impl<'a> Lexer<'a, '_> {
     /// `$$…$$` and `$tag$…$tag$`; anything else that begins with a dollar is a parameter, which only we may write.
     fn dollar(&mut self) -> (Kind, usize) {
         let rest = self.rest();
-        let tag = word_len(&rest[1..]);
-        let tag = rest[1..].find('$').filter(|end| *end <= tag);
+        let tag = rest[1..=word_len(&rest[1..])].find('$');
         if let Some(end) = tag
             && !rest[1..].starts_with(|c: char| c.is_ascii_digit())
         {

@@ -11,6 +11,11 @@
 //! INSERT INTO balances (account, cents) VALUES (:stream, :data.cents)
 //! ON CONFLICT (account) DO UPDATE SET cents = balances.cents + excluded.cents;
 //! ```
+//!
+//! `lex` cuts the text into tokens, `parse` puts them together to annotations and statements; `header` reads the first,
+//! `definitions` and `handlers` the others, over a `sentence` that knows which parentheses enclose what. `tables` looks
+//! which tables a statement names, `fold` what would give other rows in a rebuild, and `values` what a named value is.
+//! What only a database can tell, an engine checks; what only the log can tell, [`check_paths`].
 
 use std::fmt;
 use std::time::Duration;

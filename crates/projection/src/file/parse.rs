@@ -9,6 +9,9 @@ use super::lex::{Kind, Token, lex};
 use super::sentence::Sentence;
 use super::{Definition, Handler, Makes, Mode, On, Projection, Severity, handlers};
 
+/// Bytes of a file, at most.
+const FILE_BYTES_MAX: usize = 1 << 20;
+
 /// A part of a file.
 enum Part<'a> {
     Annotation(Annotation<'a>),
@@ -17,6 +20,11 @@ enum Part<'a> {
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Projection, Vec<Finding>> {
     let mut findings = Findings::of(file);
+    if text.len() > FILE_BYTES_MAX {
+        let problem = format!("the file has {} bytes; at most {FILE_BYTES_MAX} are read", text.len());
+        findings.error(1, problem);
+        return Err(findings.sorted());
+    }
     let tokens = lex(text, &mut findings);
     let parts = parts(&tokens, &mut findings);
     let mut reader = Reader {

@@ -276,16 +276,16 @@ fn tell_path(samples: &[&Sample<'_>], used: PathUse<'_>, findings: &mut Findings
     };
     let path = format!(":data{}", Path(used.path));
     let looked: u64 = lacking.iter().map(|sample| sample.looked).sum();
+    let is_all = lacking.iter().all(|sample| sample.is_all);
+    let among = if is_all { String::new() } else { format!(" among the first {looked} that were looked at") };
     if lacking.len() < stored.len() {
-        let problem = format!("{who} has `{path}`, where it is NULL; other types of this handler have it");
+        let problem = format!("{who} has `{path}`{among}, so it is NULL there; other types of this handler have it");
         return findings.warning(used.line, problem);
     }
     let instead = first.sought(used.path).map(Sought::instead).unwrap_or_default();
-    if stored.len() == samples.len() && lacking.iter().all(|sample| sample.is_all) {
-        let problem = format!("{who} has `{path}` ({looked} looked at, which are all){instead}");
-        findings.error(used.line, problem);
+    if is_all && stored.len() == samples.len() {
+        findings.error(used.line, format!("{who} has `{path}` ({looked} looked at, which are all){instead}"));
     } else {
-        findings
-            .warning(used.line, format!("{who} has `{path}` among the first {looked} that were looked at{instead}"));
+        findings.warning(used.line, format!("{who} has `{path}`{among}{instead}"));
     }
 }

@@ -13,7 +13,12 @@ pub(super) struct Sentence<'t, 'a> {
     enclosing: Vec<Option<usize>>,
     /// For each token that opens one, the token that closes it.
     closing: Vec<Option<usize>>,
+    /// For each token that opens one, whether a number is all there is between two commas in it.
+    has_number: Vec<bool>,
 }
+
+/// How deep parentheses may nest; the databases' own bounds are near.
+const DEPTH_MAX: usize = 500;
 
 /// Words that stand before a parenthesis and call nothing.
 const NO_FUNCTIONS: [&str; 52] = [
@@ -74,23 +79,40 @@ const NO_FUNCTIONS: [&str; 52] = [
 impl<'t, 'a> Sentence<'t, 'a> {
     /// Pairs the parentheses of `tokens`, which has one token at least and no comment.
     pub(super) fn new(tokens: &'t [Token<'a>], findings: &mut Findings) -> Sentence<'t, 'a> {
-        let mut sentence = Sentence { tokens, enclosing: Vec::new(), closing: vec![None; tokens.len()] };
+        let (closing, has_number) = (vec![None; tokens.len()], vec![false; tokens.len()]);
+        let mut sentence = Sentence { tokens, enclosing: Vec::new(), closing, has_number };
         let mut open: Vec<usize> = Vec::new();
+        // How many are open beyond the depth that is followed.
+        let mut beyond = 0_usize;
         for (at, token) in tokens.iter().enumerate() {
             let opener = match token.kind {
                 Kind::Close => Some(Kind::Open),
                 Kind::CloseBracket => Some(Kind::OpenBracket),
                 _ => None,
             };
-            if let Some(opener) = opener {
+            if opener.is_some() && beyond > 0 {
+                beyond -= 1;
+            } else if let Some(opener) = opener {
                 match open.pop_if(|open| tokens[*open].kind == opener) {
                     Some(open) => sentence.closing[open] = Some(at),
                     None => findings.error(token.line, format!("`{}` closes nothing; take it out", token.text)),
                 }
             }
             sentence.enclosing.push(open.last().copied());
+            if let Some(open) = open.last()
+                && token.kind == Kind::Number
+                && sentence.is_argument(at)
+            {
+                sentence.has_number[*open] = true;
+            }
             if matches!(token.kind, Kind::Open | Kind::OpenBracket) {
-                open.push(at);
+                if open.len() < DEPTH_MAX {
+                    open.push(at);
+                } else {
+                    beyond += 1;
+                    findings
+                        .error(token.line, format!("parentheses nest deeper than {DEPTH_MAX} here; write it flatter"));
+                }
             }
         }
         for open in open {
@@ -152,6 +174,19 @@ impl<'t, 'a> Sentence<'t, 'a> {
         self.is_kind(open, Kind::Open) && before.is_none_or(|token| !token.is_one_of(&list))
     }
 
+    /// Whether the number at `at` stands between commas, with a sign before it or none.
+    fn is_argument(&self, at: usize) -> bool {
+        let signed = at > 0 && self.tokens[at - 1].is_operator("-");
+        let begins = at.checked_sub(1 + usize::from(signed)).and_then(|before| self.get(before));
+        let is_edge = |token: &Token<'_>| matches!(token.kind, Kind::Open | Kind::Close | Kind::Comma);
+        begins.is_some_and(is_edge) && self.get(at + 1).is_some_and(is_edge)
+    }
+
+    /// Whether an argument in the parenthesis at `open` is a number that is written out.
+    pub(super) fn has_number(&self, open: usize) -> bool {
+        self.has_number.get(open).copied().unwrap_or_default()
+    }
+
     /// First and last token of each argument between the parenthesis at `open` and its end.
     pub(super) fn arguments(&self, open: usize) -> Vec<(usize, usize)> {
         let Some(close) = self.closing(open) else { return Vec::new() };
@@ -193,10 +228,20 @@ impl<'t, 'a> Sentence<'t, 'a> {
 
     fn pieces(&self, text: &str, mut value: impl FnMut(usize, &Token<'_>) -> Option<NamedValue>) -> Vec<Piece> {
         let (mut pieces, mut sql) = (Vec::new(), String::new());
-        let mut end = self.tokens.first().map_or(0, |token| token.start);
+        let mut before = self.tokens.first();
         for (at, token) in self.tokens.iter().enumerate() {
-            push_between(&mut sql, &text[end..token.start]);
-            end = token.end();
+            if let Some(before) = before {
+                push_between(&mut sql, &text[before.end().min(token.start)..token.start]);
+                // What an engine writes for a value must not grow together with its neighbour.
+                let is_named = |token: &Token<'_>| {
+                    matches!(token.kind, Kind::Value | Kind::Word | Kind::Quoted | Kind::Number | Kind::Text)
+                };
+                let has_value = before.kind == Kind::Value || token.kind == Kind::Value;
+                if has_value && before.end() == token.start && is_named(before) && is_named(token) {
+                    sql.push(' ');
+                }
+            }
+            before = Some(token);
             let value = if token.kind == Kind::Value { value(at, token) } else { None };
             match value {
                 Some(value) => {

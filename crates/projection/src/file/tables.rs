@@ -60,7 +60,11 @@ pub(super) fn check(
     owned: &Owned<'_>,
     findings: &mut Findings,
 ) {
-    let mut checker = Checker { sentence, place, owned, named: named_queries(sentence), findings };
+    let named = named_queries(sentence);
+    if named.iter().any(|name| name == "batch") {
+        findings.error(sentence.line(), "`batch` is the relation of a batch's events; give the query another name");
+    }
+    let mut checker = Checker { sentence, place, owned, named, findings };
     checker.run(from);
 }
 
@@ -205,8 +209,8 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
             ),
             _ => {
                 let tables = self.owned.tables.iter().chain(&self.owned.views).copied();
-                let meant = perhaps(&name, tables);
-                format!("`{name}` is no table of this file{meant}; a projection reads what it makes itself{}", self.or_batch())
+                let rule = format!("; a projection reads what it makes itself{}", self.or_batch());
+                format!("`{name}` is no table of this file{}", perhaps(&name, tables).unwrap_or(rule))
             }
         };
         self.findings.error(token.line, problem);
@@ -234,9 +238,9 @@ impl<'t, 'a> Checker<'_, 't, 'a> {
         } else if self.owned.views.contains(&name.as_str()) {
             self.findings.error(token.line, format!("`{name}` is a view; write the table that it reads"));
         } else if !self.owned.tables.contains(&name.as_str()) {
-            let meant = perhaps(&name, self.owned.tables.iter().copied());
-            let problem =
-                format!("`{name}` is no table of this file{meant}; a projection writes the tables that it makes");
+            let rule = || "; a projection writes the tables that it makes".to_owned();
+            let meant = perhaps(&name, self.owned.tables.iter().copied()).unwrap_or_else(rule);
+            let problem = format!("`{name}` is no table of this file{meant}");
             self.findings.error(token.line, problem);
         }
         at

@@ -68,6 +68,8 @@ fn step(rest: &str) -> Option<(Step, &str)> {
 
 /// These take their type from their arguments, so that what stands beside them counts.
 const CHOICES: [&str; 4] = ["coalesce", "nullif", "greatest", "least"];
+/// So many parentheses are looked through.
+const DEPTH_MAX: usize = 32;
 const ARITHMETIC: [&str; 5] = ["+", "-", "*", "/", "%"];
 const COMPARISONS: [&str; 8] = ["=", "==", "<>", "!=", "<", ">", "<=", ">="];
 
@@ -75,7 +77,7 @@ const COMPARISONS: [&str; 8] = ["=", "==", "<>", "!=", "<", ">", "<=", ">="];
 pub(super) fn beside(sentence: &Sentence<'_, '_>, at: usize) -> Beside {
     let mut beside = Beside::default();
     let (mut first, mut last) = (at, at);
-    loop {
+    for _ in 0..DEPTH_MAX {
         let before = first.checked_sub(1).and_then(|before| sentence.get(before));
         let behind = sentence.get(last + 1);
         let is_operator = |side: Option<&Token<'_>>, operators: &[&str]| {
@@ -108,12 +110,10 @@ pub(super) fn beside(sentence: &Sentence<'_, '_>, at: usize) -> Beside {
         if beside.cast || !whole {
             return beside;
         }
-        beside.number |= sentence.arguments(open).into_iter().any(|(from, to)| {
-            let range = if sentence.get(from).is_some_and(|token| token.is_operator("-")) { from + 1 } else { from };
-            range == to && sentence.get(range).is_some_and(|token| token.kind == Kind::Number)
-        });
+        beside.number |= sentence.has_number(open);
         (first, last) = (open - 1, close);
     }
+    beside
 }
 
 fn number_begins(sentence: &Sentence<'_, '_>, at: usize) -> bool {

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod beside;
+mod documented;
 mod paths;
 mod refused;
 mod tokens;

@@ -85,7 +85,7 @@ fn a_header_that_lacks_something_is_refused() {
                 5,
                 "`version` belongs into the header, above the first",
             ),
-            (format!("{TOP}"), 1, "the file has no handler; write `-- on: SomeEvent`"),
+            (TOP.to_owned(), 1, "the file has no handler; write `-- on: SomeEvent`"),
             ("-- projection: p\n-- version: 1\n-- on: A\nDELETE FROM t;\n".to_owned(), 1, "the file makes no table"),
             (
                 header("-- mode: sync\n-- parallel-by: stream"),
@@ -167,6 +167,7 @@ fn a_statement_that_folds_nothing_is_refused() {
             "MERGE INTO t USING t ON true WHEN MATCHED THEN DELETE",
             "MERGE is not for a handler: SQLite does not know it",
         ),
+        row("DELETE FROM t WHERE a = :stream RETURNING a", "RETURNING gives rows to nobody here; take it out"),
         row("EXPLAIN DELETE FROM t", "EXPLAIN is not for a handler"),
         row("HANDLER t OPEN", "HANDLER is not for a handler: a handler has INSERT, UPDATE, DELETE and REPLACE"),
         row("WITH x AS (SELECT 1)", "WITH needs its statement: INSERT, UPDATE or DELETE"),
@@ -209,6 +210,7 @@ fn a_table_of_somebody_else_is_refused() {
         ),
         row("INSERT INTO batch (stream) VALUES (1)", "`batch` is no table of this file"),
         row("INSERT INTO \"T\" (a) VALUES (1)", "`T` is no table of this file; did you mean `t`?"),
+        row("WITH batch AS (SELECT 1 AS n) INSERT INTO t (n) SELECT n FROM batch", "give the query another name"),
         row("INSERT INTO 't' (a) VALUES (1)", "a table's name is missing here"),
         row("INSERT INTO t (a) SELECT 1 FROM 'events'", "a table's name is missing here"),
     ]);
@@ -246,7 +248,11 @@ fn a_definition_that_cannot_stay_apart_is_refused() {
         row("CREATE TABLE pacioli.u (a TEXT)", "each build has a place of its own; write the plain name"),
         row("CREATE TABLE t (a TEXT)", "`t` is made above already; choose another name"),
         row("CREATE TABLE events (a TEXT)", "`events` means something else in queries; choose another name"),
-        row("CREATE TABLE Batch (a TEXT)", "`batch` means something else in queries"),
+        row(
+            "CREATE TABLE Batch (a TEXT)",
+            "`Batch` is no name that both databases take; write up to 63 lower-case letters",
+        ),
+        row("CREATE TABLE batch (a TEXT)", "`batch` means something else in queries"),
         row("CREATE TABLE log (a TEXT)", "`log` means something else in queries"),
         row("CREATE VIEW projections AS SELECT a FROM t", "`projections` means something else in queries"),
         row("CREATE TABLE pacioli_x (a TEXT)", "names that begin with `pacioli` are taken"),
@@ -257,8 +263,8 @@ fn a_definition_that_cannot_stay_apart_is_refused() {
         row("CREATE TABLE u (a TEXT REFERENCES x.t (a))", "write the plain name"),
         row("CREATE TABLE u (id BIGSERIAL, a TEXT)", "BIGSERIAL counts on in a rebuild, and leaves gaps"),
         row("CREATE TABLE u (id BIGINT GENERATED ALWAYS AS IDENTITY)", "IDENTITY counts on in a rebuild"),
-        row("CREATE TABLE u (a TEXT DEFAULT now())", "now is another time in a rebuild; write `:recorded_at`"),
-        row("CREATE TABLE u (a TEXT DEFAULT CURRENT_TIMESTAMP)", "CURRENT_TIMESTAMP is another time in a rebuild"),
+        row("CREATE TABLE u (a TEXT DEFAULT now())", "`now()` is another time in a rebuild; write `:recorded_at`"),
+        row("CREATE TABLE u (a TEXT DEFAULT CURRENT_TIMESTAMP)", "`CURRENT_TIMESTAMP` is another time in a rebuild"),
         row(
             "CREATE TABLE u (a TEXT DEFAULT (:stream))",
             "`:stream` is of an event; named values stand in handlers only",
@@ -307,16 +313,21 @@ fn a_definition_that_cannot_stay_apart_is_refused() {
 fn what_asks_the_clock_or_a_die_is_refused() {
     let row = |value: &str, words| (format!("{TOP}-- on: A\nUPDATE t SET a = {value};"), 5, words);
     assert_refused(&[
-        row("now()", "now is another time in a rebuild; write `:recorded_at` or `:occurred_at`"),
-        row("datetime('now')", "'now' is another time in a rebuild"),
-        row("strftime('%s', 'now', '-1 day')", "'now' is another time in a rebuild"),
-        row("CURRENT_DATE", "CURRENT_DATE is another time in a rebuild"),
-        row("random()", "random gives other rows in a rebuild; take what is unique from the event"),
-        row("gen_random_uuid()", "gen_random_uuid gives other rows in a rebuild"),
-        row("last_insert_rowid()", "last_insert_rowid counts on in a rebuild"),
+        row("now()", "`now()` is another time in a rebuild; write `:recorded_at` or `:occurred_at`"),
+        row("datetime('now')", "`'now'` is another time in a rebuild"),
+        row("strftime('%s', 'now', '-1 day')", "`'now'` is another time in a rebuild"),
+        row("datetime()", "`datetime()` is another time in a rebuild"),
+        row("strftime('%Y')", "`strftime()` is another time in a rebuild"),
+        row("CAST('today' AS date)", "`'today'` is another time in a rebuild"),
+        row("timestamp 'now'", "`'now'` is another time in a rebuild"),
+        row("'now'::timestamptz", "`'now'` is another time in a rebuild"),
+        row("CURRENT_DATE", "`CURRENT_DATE` is another time in a rebuild"),
+        row("random()", "`random()` gives other rows in a rebuild; take what is unique from the event"),
+        row("gen_random_uuid()", "`gen_random_uuid()` gives other rows in a rebuild"),
+        row("last_insert_rowid()", "`last_insert_rowid()` counts on in a rebuild"),
     ]);
     parsed(&format!(
-        "{TOP}CREATE VIEW v AS SELECT a, now() AS at FROM t;\n-- on: A\nUPDATE t SET a = 'now', n = t.random;"
+        "{TOP}CREATE VIEW v AS SELECT a, now() AS at FROM t;\n-- on: A\nUPDATE t SET a = 'now', n = t.random, d = strftime('%Y', :recorded_at);"
     ));
 }
 
@@ -373,6 +384,16 @@ fn what_does_not_end_is_refused() {
             row("1\u{0}", "there is a character U+0000"),
         ][..5],
     );
+}
+
+#[test]
+fn a_file_without_end_is_refused() {
+    let text = format!("{TOP}-- on: A\nDELETE FROM t;\n{}", " ".repeat(1 << 20));
+    assert_refused(&[(text, 1, "at most 1048576 are read")]);
+    let deep = |depth: usize| format!("{TOP}-- on: A\nUPDATE t SET n = {}1{};", "(".repeat(depth), ")".repeat(depth));
+    assert_refused(&[(deep(10_000), 5, "parentheses nest deeper than 500 here")]);
+    parsed(&deep(500));
+    assert_eq!(findings(&"SELECT 1;\n".repeat(1_000)).len(), 100);
 }
 
 #[test]
