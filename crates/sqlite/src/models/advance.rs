@@ -43,6 +43,11 @@ impl From<Stopped> for AdvanceError {
             Stopped::Moved => AdvanceError::Moved,
             Stopped::Apply(ApplyError::Statement { place, error }) => AdvanceError::Event { place, error },
             Stopped::Apply(ApplyError::Sqlite(error)) => AdvanceError::Store(of_read_model(error.into())),
+            // One event that cannot be relied on stops the projection, until somebody decides to pass over it.
+            Stopped::Log(Error::Damaged { place, problem }) => AdvanceError::Event {
+                place: Some(place),
+                error: format!("the event is damaged: {problem}; restore the log from a backup, or skip the event"),
+            },
             Stopped::Log(error) => AdvanceError::Store(error.into_store_error()),
         }
     }

@@ -19,6 +19,9 @@ const BYTES_MAX: usize = 16 << 20;
 /// Positions looked at for one batch. Progress is saved at the latest after so many, though nothing matched.
 const LOOKED_AT_MAX: u64 = 1 << 19;
 
+/// From so many events a batch on it is faster to read the next one on another thread.
+const WORTH_READING_AHEAD: usize = 100;
+
 /// Which events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -55,7 +58,7 @@ pub(super) fn next(shared: &Arc<Shared>, file: &Arc<BuildFile>, wanted: Wanted) 
         None => read(shared, &file.handlers, wanted)?,
     };
     let found = found.cut(wanted.events_max);
-    if found.events.len() == wanted.events_max && found.up_to < wanted.up_to {
+    if wanted.events_max >= WORTH_READING_AHEAD && found.up_to < wanted.up_to {
         start_reading(shared, file, Wanted { after: found.up_to, ..wanted });
     }
     Ok(found)

@@ -293,8 +293,13 @@ impl Models {
             return Ok(());
         }
         let wanted = Wanted { partition: place.partition, after, up_to: place.position, events_max: 1 };
-        let found = events::read(self.shared(), &known.file.handlers, wanted).map_err(engine_error)?;
-        if found.events.first().is_none_or(|event| event.place() != place) {
+        let next = match events::read(self.shared(), &known.file.handlers, wanted) {
+            Ok(found) => found.events.first().map(|event| event.place()),
+            Err(Error::Damaged { place, .. }) => Some(place),
+            Err(error) => return Err(engine_error(error)),
+        };
+        // A damaged event may be in no index any more, and then nothing is found up to it.
+        if next.is_some_and(|next| next != place) {
             return Err(EngineError::Refused(format!(
                 "{place} is not the next event of the build, which is at {}:{}; retry, so that it comes up to it",
                 place.partition.0, after.0

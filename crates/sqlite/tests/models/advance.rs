@@ -348,3 +348,29 @@ async fn handlers_run_by_event_in_the_order_of_the_file_and_then_by_set() {
         ["first A", "then A", "last A", "first B", "last B", "set of 2", "first A", "then A", "last A", "set of 1"];
     assert_eq!(steps, expected.map(text));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_event_stops_the_projection_until_it_is_skipped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    append(&store, "account-1", (1..=5).map(|id| moved(id, "Deposited", 10)).collect()).await;
+    drop(store);
+    let conn = rusqlite::Connection::open(directory.path().join("log.db")).expect("a connection");
+    conn.execute_batch("DROP TRIGGER log_refuses_update; UPDATE log SET data = '{}' WHERE position = 3")
+        .expect("a change");
+    drop(conn);
+    let store = open(directory.path());
+    let models = models(&store);
+    let begun = models.begin(&projection(BALANCES), 1).await.expect("a build");
+    let damaged = to_head(&models, "balances", Role::Serving, 1_000).await;
+    let Err(AdvanceError::Event { place: Some(place), error }) = damaged else { panic!("{damaged:?}") };
+    assert_eq!(place.position, Position(3));
+    assert!(error.contains("is damaged") && error.contains("skip the event"), "{error}");
+    while step(&models, &build(&models, "balances", Role::Serving).await, 0, 1).await.is_ok() {}
+    assert_eq!(build(&models, "balances", Role::Serving).await.progress[0].position, Position(2));
+    let failed = State::Failed(Failed { place, error, at: Timestamp::from_micros(1) });
+    models.set_state(&name("balances"), begun.number, failed).await.expect("noted");
+    models.skip(&name("balances"), begun.number, place).await.expect("passed over");
+    to_head(&models, "balances", Role::Serving, 1_000).await.expect("it goes on");
+    assert_eq!(rows(&models, "SELECT cents, moves FROM balances").await, [[Value::Int(40), Value::Int(4)]]);
+}

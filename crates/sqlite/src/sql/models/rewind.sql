@@ -2,37 +2,43 @@
 -- version: 1
 -- parallel-by: stream
 
--- One row an event: what it changed in the state of its stream.
+-- One row an event, with what it changed: the top-level fields of its data whose values were others before.
 CREATE TABLE rewind_events (
-    seq BIGINT PRIMARY KEY,
-    partition BIGINT NOT NULL,
-    position BIGINT NOT NULL,
-    stream TEXT NOT NULL,
-    version BIGINT NOT NULL,
-    type TEXT NOT NULL,
+    seq         INTEGER PRIMARY KEY,
+    partition   BIGINT NOT NULL,
+    position    BIGINT NOT NULL,
+    stream      TEXT NOT NULL,
+    version     BIGINT NOT NULL,
+    type        TEXT NOT NULL,
     recorded_at TEXT NOT NULL,
     occurred_at TEXT NOT NULL,
-    changes TEXT
+    changes     TEXT NOT NULL
 );
-CREATE INDEX rewind_events_of_stream ON rewind_events (stream, version);
+CREATE UNIQUE INDEX rewind_events_by_stream ON rewind_events (stream, version);
+CREATE INDEX rewind_events_by_type ON rewind_events (type, occurred_at);
 
--- One row a stream: its events merged in order.
+-- One row a stream, with its events merged in their order.
 CREATE TABLE rewind_streams (
-    stream TEXT PRIMARY KEY,
-    category TEXT NOT NULL,
-    key TEXT NOT NULL,
-    version BIGINT NOT NULL,
+    stream            TEXT PRIMARY KEY,
+    category          TEXT NOT NULL,
+    key               TEXT NOT NULL,
+    version           BIGINT NOT NULL,
     first_recorded_at TEXT NOT NULL,
-    last_recorded_at TEXT NOT NULL,
-    events BIGINT NOT NULL,
-    state TEXT NOT NULL
+    last_recorded_at  TEXT NOT NULL,
+    events            BIGINT NOT NULL,
+    state             TEXT NOT NULL
 );
+CREATE INDEX rewind_streams_by_category ON rewind_streams (category, key);
+
+-- The sequence number is the position with the partition above it: it is the same in every rebuild, and a greater one is later
+-- in its partition. A field that an event does not name stays as it was; one that it names as null is null from then on. What is
+-- no object changes nothing.
 
 -- on: *
 INSERT INTO rewind_events (seq, partition, position, stream, version, type, recorded_at, occurred_at, changes)
-SELECT :position * 1024 + :partition, :partition, :position, :stream, :version, :type, :recorded_at, :occurred_at,
+SELECT (:partition << 48) | :position, :partition, :position, :stream, :version, :type, :recorded_at, :occurred_at,
     CASE
-        WHEN json_type(:data) IS NOT 'object' THEN NULL
+        WHEN json_type(:data) IS NOT 'object' THEN '{}'
         WHEN known.state IS NULL THEN json(:data)
         ELSE (
             SELECT json_group_object(field.key, :data -> field.fullkey)
