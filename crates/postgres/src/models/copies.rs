@@ -4,10 +4,10 @@ use pacioli_core::place::{Checkpoint, Partition, Position};
 use pacioli_projection::engine::{BuildNumber, EngineError};
 use pacioli_projection::file::Name;
 
-use super::builds::in_transaction;
 use super::check::engine_error;
 use super::fold::{Fold, Original, Stand};
 use super::home::Home;
+use super::transaction::in_transaction;
 use crate::connect::Session;
 use crate::error::{Error, Result};
 

@@ -5,9 +5,10 @@ use pacioli_core::store::{Epochs, ReadError};
 use pacioli_projection::engine::{BuildNumber, EngineError, Failed, State};
 use pacioli_projection::file::Name;
 
-use super::builds::{hold, in_transaction, write_state};
+use super::builds::{hold, write_state};
 use super::check::engine_error;
 use super::home::Home;
+use super::transaction::in_transaction;
 use crate::connect::Session;
 use crate::error::Error;
 use crate::shared::{read_epochs, read_heads, reader};

@@ -70,8 +70,6 @@ pub(crate) struct Home {
     store: PostgresStore,
     connector: Connector,
     names: Names,
-    /// The role that owns what is made here; `None` where this login does.
-    role: Option<String>,
     pool: managed::Pool<Workers>,
     parsed: Mutex<HashMap<(String, String), Arc<Projection>>>,
     trials: AtomicU64,
@@ -91,14 +89,14 @@ pub(crate) type Worker = managed::Object<Workers>;
 impl Home {
     pub(super) fn new(store: PostgresStore, connector: Connector, names: Names, role: Option<String>) -> Home {
         let shared = names.is_beside_the_log.then(|| Arc::clone(store.shared()));
-        let manager = Workers { connector: connector.clone(), shared, role: role.clone() };
+        let manager = Workers { connector: connector.clone(), shared, role };
         let pool = managed::Pool::builder(manager)
             .max_size(WORKERS_MAX)
             .runtime(deadpool::Runtime::Tokio1)
             .wait_timeout(Some(POOL_PATIENCE))
             .build()
             .expect("a pool with a runtime for its timeouts");
-        Home { store, connector, names, role, pool, parsed: Mutex::default(), trials: AtomicU64::default() }
+        Home { store, connector, names, pool, parsed: Mutex::default(), trials: AtomicU64::default() }
     }
 
     /// The store whose log is read.
@@ -106,19 +104,9 @@ impl Home {
         &self.store
     }
 
-    /// What connects to the read models' database, as the login that fills them.
-    pub(crate) fn connector(&self) -> &Connector {
-        &self.connector
-    }
-
     /// Where the read models' database is.
     pub(crate) fn location(&self) -> &Location {
         self.connector.location()
-    }
-
-    /// The role that owns what is made here, where it is not this login.
-    pub(crate) fn role(&self) -> Option<&str> {
-        self.role.as_deref()
     }
 
     /// The name after which all others are made.
@@ -180,6 +168,7 @@ pub(crate) struct Workers {
     connector: Connector,
     /// The store that is in the same database.
     shared: Option<Arc<Shared>>,
+    /// The role that owns what is made here; `None` where this login does.
     role: Option<String>,
 }
 

@@ -27,6 +27,7 @@ mod past;
 pub mod query;
 mod scratch;
 mod sync;
+mod transaction;
 mod values;
 mod verify;
 
