@@ -16,7 +16,9 @@ mod catalogue;
 mod check;
 mod compile;
 mod copies;
+mod epochs;
 mod fold;
+mod foreign;
 pub mod functions;
 mod home;
 mod infer;
@@ -52,6 +54,9 @@ use query::Queries;
 /// Workers of one build that advance at the same time, at most.
 const WORKERS_MAX: u16 = 8;
 
+/// The file of the projection `rewind`: one row an event with the fields it changed, and one row a stream with its state.
+pub const REWIND: &str = sql!("models/rewind");
+
 /// The read models of a PostgreSQL store, beside its log or in another database.
 pub struct PostgresModels {
     home: Arc<Home>,
@@ -77,7 +82,7 @@ impl PostgresModels {
         let names = Names { schema: connector.location().schema().to_owned(), is_beside_the_log };
         let make = async {
             let session = connector.connect(Purpose::Maintain).await?;
-            session.within(catalogue::make(&session, &names)).await
+            session.within(catalogue::make(&session, &names, store.shared().connector.location())).await
         };
         let role = make.await.map_err(Error::into_store_error)?;
         let home = Arc::new(Home::new(store.clone(), connector, names, role));
@@ -125,6 +130,7 @@ impl Engine for PostgresModels {
     async fn builds(&self) -> Result<Vec<Build>, EngineError> {
         let head = self.head().await?;
         let worker = self.home.worker().await.map_err(check::engine_error)?;
+        epochs::settle(&self.home, &worker).await?;
         let builds = catalogue::builds(&self.home, &worker, &head);
         worker.whole(worker.within(builds)).await.map_err(check::engine_error)
     }
