@@ -108,10 +108,11 @@ async fn the_reader_reads_what_serves_and_what_was() {
     assert_eq!(ask("SELECT count(*) FROM totals", None).await.expect("nothing yet"), vec![vec![Value::Int(0)]]);
     assert_eq!(ask("SELECT count(*) FROM events", None).await.expect("the log"), vec![vec![Value::Int(6)]]);
     let then = Some(Moment::At("0:4".parse().expect("a checkpoint")));
-    let was = ask("SELECT t.*, (SELECT count(*) FROM events) FROM totals t ORDER BY 1", then.clone()).await.expect("the past");
-    let row = |account: &str, amount| {
-        vec![Value::Text(account.to_owned()), Value::Int(amount), Value::Int(2), Value::Int(4)]
-    };
+    let was = ask("SELECT t.*, (SELECT count(*) FROM events) FROM totals t ORDER BY 1", then.clone())
+        .await
+        .expect("the past");
+    let row =
+        |account: &str, amount| vec![Value::Text(account.to_owned()), Value::Int(amount), Value::Int(2), Value::Int(4)];
     assert_eq!(was, vec![row("account-0", 600), row("account-1", 400)]);
     // With a schema it would be the present.
     let refused = ask("SELECT * FROM pacioli_read.totals", then).await.expect_err("no schema leads out of the past");
