@@ -11,6 +11,7 @@ mod demo;
 mod imports;
 mod postgres;
 mod postgres_benches;
+mod read_models;
 mod readme;
 mod reads;
 mod servers;

@@ -234,6 +234,10 @@ fn doctor_tells_what_is_wrong_and_fails_only_for_failures() {
     let away = run(["doctor", "--json", "--store", "postgres://u:secret@127.0.0.1:1/db"]);
     assert!(away.code == 1 && !away.out.contains("secret") && away.out.contains("connection"), "{away:?}");
     run(["doctor", "--store", &url, "--standby", "sqlite:x"]).fails(2, "--standby");
+    run(["doctor", "--store", &url, "--reader", "sqlite:x"]).fails(2, "--reader");
+    run(["doctor", "--store", "sqlite:x", "--reader", &url]).fails(2, "--reader");
+    let strong = run(["doctor", "--json", "--store", &url, "--reader", &url]);
+    assert!(strong.code == 1 && strong.out.contains("SUPERUSER"), "a superuser is no reader: {strong:?}");
     let itself = run(["doctor", "--json", "--store", &url, "--standby", &url]);
     assert!(itself.code == 1, "a primary is no standby: {itself:?}");
 }

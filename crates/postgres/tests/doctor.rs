@@ -62,7 +62,8 @@ async fn a_store_that_is_set_up_as_the_documentation_says_has_nothing_but_ok() {
     let made = migrate::init(&location(&cluster.url("shop")), None).await.expect("a store");
     assert!(!made.is_empty());
     cluster.sql("postgres", "CREATE ROLE app LOGIN REPLICATION IN ROLE pacioli_appender").expect("a login");
-    let url = cluster.url("shop").replacen("postgres@", "app@", 1);
+    cluster.sql("postgres", "CREATE ROLE app_analyst LOGIN IN ROLE pacioli_reader").expect("a reader");
+    let url = cluster.url("shop").replacen("postgres@", "app@", 1) + "&reader=app_analyst";
     append(&url, PostgresOptions::default(), 3).await;
 
     let findings = examine(&location(&url)).await;
@@ -103,6 +104,7 @@ async fn a_store_that_is_set_up_as_the_documentation_says_has_nothing_but_ok() {
         "foreign",
         "grants",
         "heads",
+        "reader",
     ] {
         assert_eq!(lines(&findings, name).len(), 1, "{name}: {findings:#?}");
     }
@@ -133,6 +135,73 @@ async fn a_store_that_is_set_up_as_the_documentation_says_has_nothing_but_ok() {
     assert!(findings.iter().all(|finding| finding.severity < Failure), "{findings:#?}");
     let Bus::Polling { why } = bus(&location(&url)).await.expect("an answer") else { panic!("a slot without logical") };
     assert!(why.contains("wal_level"), "{why}");
+}
+
+#[tokio::test]
+async fn a_reader_may_read_and_nothing_more() {
+    let cluster = Cluster::start(ClusterOptions::default()).expect("a cluster");
+    let name = cluster.create_database("readers").expect("a database");
+    let url = cluster.url(&name);
+    migrate::init(&location(&url), None).await.expect("a store");
+    let none = examine(&location(&url)).await;
+    assert_found(&none, "reader", Warning, "queries in SQL run as postgres");
+    let advice = lines(&none, "reader")[0].advice.clone().expect("advice");
+    assert!(advice.contains("CREATE ROLE pacioli_analyst LOGIN PASSWORD") && advice.contains("--reader"), "{advice}");
+
+    for (number, (made, then, severity, says)) in [
+        ("IN ROLE pacioli_reader", "", Fine, "change nothing"),
+        ("SUPERUSER", "", Failure, "it is SUPERUSER"),
+        (
+            "REPLICATION CREATEROLE CREATEDB IN ROLE pacioli_reader",
+            "",
+            Failure,
+            "it is REPLICATION, CREATEROLE, CREATEDB",
+        ),
+        ("IN ROLE pacioli_reader, pacioli_appender", "", Failure, "a member of pacioli_appender"),
+        ("IN ROLE pacioli_owner", "", Failure, "a member of pacioli_owner"),
+        ("IN ROLE pacioli_reader, pg_read_server_files", "", Failure, "a member of pg_read_server_files"),
+        ("IN ROLE pacioli_reader, pg_monitor", "", Failure, "pg_monitor"),
+        ("", "", Failure, "may not read what people query"),
+        ("IN ROLE pacioli_reader", "GRANT CREATE ON DATABASE {database} TO {login}", Failure, "may make schemas"),
+        ("IN ROLE pacioli_reader", "CREATE ROLE sales; GRANT sales TO {login}", Warning, "a member of sales too"),
+        ("IN ROLE pacioli_reader NOLOGIN", "", Failure, "cannot log in"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let login = format!("reader_{number}");
+        cluster
+            .sql(
+                &name,
+                &format!("CREATE ROLE {login} LOGIN {made}")
+                    .replace("LOGIN IN ROLE pacioli_reader NOLOGIN", "NOLOGIN IN ROLE pacioli_reader"),
+            )
+            .expect("a login");
+        if !then.is_empty() {
+            cluster.sql(&name, &then.replace("{login}", &login).replace("{database}", &name)).expect("a grant");
+        }
+        let findings = examine(&location(&format!("{url}&reader={login}"))).await;
+        assert_found(&findings, "reader", severity, says);
+        assert_eq!(lines(&findings, "reader").len(), 1, "{findings:#?}");
+    }
+    let hint = examine(&location(&format!("{url}&reader=reader_0"))).await;
+    let advice = lines(&hint, "reader")[0].advice.clone().expect("a hint");
+    assert!(advice.contains("temp_file_limit") && advice.contains("TEMPORARY"), "{advice}");
+    cluster
+        .sql(
+            &name,
+            &format!(
+                "ALTER ROLE reader_0 SET temp_file_limit = '1GB'; REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC"
+            ),
+        )
+        .expect("bounded");
+    let bounded = examine(&location(&format!("{url}&reader=reader_0"))).await;
+    assert_eq!(lines(&bounded, "reader")[0].advice, None, "{bounded:#?}");
+    // Another database has another store.
+    let other = cluster.create_database("elsewhere").expect("a database");
+    let reader = location(&cluster.url(&other).replacen("postgres@", "reader_0@", 1));
+    let elsewhere = examine(&location(&url).with_reader(reader).expect("a location")).await;
+    assert_found(&elsewhere, "reader", Failure, "which is not the one of the store");
 }
 
 #[tokio::test]

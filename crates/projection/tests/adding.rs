@@ -65,7 +65,10 @@ async fn a_table_has_one_owner() {
 async fn what_the_engine_finds_is_told_with_file_and_line_and_nothing_begins() {
     let world = World::new();
     let server = world.server("one").await;
-    let refused = findings(add(&server, "bad.sql", &file("bad", 1, "").replace("VALUES (:stream, 1)", "VALUES (:stream, no_such(1))")).await);
+    let refused = findings(
+        add(&server, "bad.sql", &file("bad", 1, "").replace("VALUES (:stream, 1)", "VALUES (:stream, no_such(1))"))
+            .await,
+    );
     assert!(refused[0].to_string().starts_with("bad.sql:7: error: "), "{}", refused[0]);
     assert!(findings(add(&server, "bad.sql", "nothing").await)[0].to_string().starts_with("bad.sql:"));
     assert!(server.models.list().await.unwrap().is_empty());
@@ -92,7 +95,10 @@ async fn two_servers_that_start_with_the_same_directory_begin_each_build_once() 
             loaded.iter().map(|(_, added)| added.as_ref().unwrap().outcome).collect::<Vec<_>>()
         };
         for (one, other) in outcomes(&first).into_iter().zip(outcomes(&second)) {
-            assert!(matches!((one, other), (Adding::Created, Adding::Unchanged) | (Adding::Unchanged, Adding::Created)));
+            assert!(matches!(
+                (one, other),
+                (Adding::Created, Adding::Unchanged) | (Adding::Unchanged, Adding::Created)
+            ));
         }
         assert_eq!(world.database.tables().begun, 4);
         assert_eq!(world.recorded_types("p0").await, ["ProjectionAdded"]);

@@ -40,9 +40,8 @@ async fn partitions_and_workers_each_take_their_own_events() {
     let at = world.head().await;
     assert_eq!(total(&server.caught_up("balances", &at).await), 1_000);
     assert_eq!(server.status("balances").await.workers, 4);
-    let tables = world.database.tables();
-    assert_eq!(tables.serving("balances").unwrap().build.progress.len(), 12);
-    drop(tables);
+    let rows = world.database.tables().serving("balances").unwrap().build.progress.len();
+    assert_eq!(rows, 12);
     world.check_exactly_once(&server.engine).await;
 }
 
@@ -82,7 +81,8 @@ async fn exactly_once_whatever_breaks(seed: u64) {
         server.store.lies().random = None;
     }
     for name in ["balances", "counts"] {
-        one.until(name, |status| status.state == "running" && status.building.is_none() && status.lag_events == 0).await;
+        one.until(name, |status| status.state == "running" && status.building.is_none() && status.lag_events == 0)
+            .await;
     }
     world.check_exactly_once(&one.engine).await;
     let tables = world.database.tables();

@@ -1,5 +1,7 @@
 //! Guarantees of the runner and of what a server asks, over an engine in memory.
 
+#![allow(clippy::unwrap_used)]
+
 mod adding;
 mod exactly_once;
 mod leases;

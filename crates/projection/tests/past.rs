@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use pacioli_core::append::ExpectedVersion;
 use pacioli_core::{
-    Append, Checkpoint, Clock, EventId, EventStore, EventType, NewEvent, Payload, ReadError, StreamName, Timestamp, Version,
+    Append, Checkpoint, Clock, EventId, EventStore, EventType, NewEvent, Payload, ReadError, StreamName, Timestamp,
+    Version,
 };
 use pacioli_projection::answer::Value;
 use pacioli_projection::engine::{Moment, QueryLimits};
@@ -40,7 +41,8 @@ async fn events_are_merged_in_order_and_values_stay_as_they_were_written() {
     put(&world, r#"{"total": 1e2, "a \"name\"": [1, 2]}"#, None).await;
     put(&world, "[1, 2, 3]", None).await;
     put(&world, "", None).await;
-    let at = put(&world, r#" {"items": {"c": 3}, "status": null, "big": 123456789012345678901234567890.10}"#, None).await;
+    let at =
+        put(&world, r#" {"items": {"c": 3}, "status": null, "big": 123456789012345678901234567890.10}"#, None).await;
     let state = state(&world, None).await.unwrap();
     assert_eq!(
         state.state,

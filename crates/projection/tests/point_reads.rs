@@ -23,7 +23,7 @@ fn of(stream: &str) -> Lookup {
 }
 
 async fn read(server: &Server, stream: &str, at_least: Option<&Checkpoint>) -> i64 {
-    events_of(&*server.models.lookup(of(stream), at_least, LONG).await.unwrap(), stream)
+    events_of(&server.models.lookup(of(stream), at_least, LONG).await.unwrap(), stream)
 }
 
 fn lookups(server: &Server) -> u64 {

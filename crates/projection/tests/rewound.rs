@@ -47,5 +47,8 @@ async fn a_build_that_stands_before_the_lost_part_goes_on() {
     server.ask("SELECT * FROM balances", Some(&head), Duration::from_secs(1)).await.unwrap();
     let lost = format!("0:{}", head.position(pacioli_core::Partition(0)).0 + 1).parse().unwrap();
     let refused = server.ask("SELECT * FROM balances", Some(&lost), Duration::from_secs(1)).await.unwrap_err();
-    assert!(matches!(&refused, AskError::Query(QueryError::Invalid(problem)) if problem.contains("rewound")), "{refused}");
+    assert!(
+        matches!(&refused, AskError::Query(QueryError::Invalid(problem)) if problem.contains("rewound")),
+        "{refused}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::engine::Row;
+use crate::support::tables::Row;
 use crate::support::{World, file, named};
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +71,8 @@ async fn materialized_views_are_refreshed_on_their_schedule_and_on_demand() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     let refreshed = world.database.tables().refreshed.clone();
     assert_eq!(refreshed.len(), 6);
-    let apart: Vec<_> = refreshed.windows(2).map(|pair| (pair[1].1.as_micros() - pair[0].1.as_micros()) / 1_000_000).collect();
+    let apart: Vec<_> =
+        refreshed.windows(2).map(|pair| (pair[1].1.as_micros() - pair[0].1.as_micros()) / 1_000_000).collect();
     assert!(apart.iter().all(|seconds| (60..=61).contains(seconds)), "{apart:?}");
     let age = server.status("balances").await.materialized["totals"].unwrap();
     assert!(age < 62.0, "{age}");

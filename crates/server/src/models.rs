@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pacioli_core::{EventStore, StoreError};
-use pacioli_postgres::PostgresStore;
+use pacioli_postgres::{PostgresModels, PostgresStore};
 use pacioli_projection::engine::EngineError;
 use pacioli_projection::{Engine, ReadModels, ReadModelsOptions};
 use pacioli_sqlite::{SqliteModels, SqliteStore};
 
-use crate::open::{OpenError, data_directory, shown_url};
+use crate::open::{OpenError, data_directory, postgres_location, shown_url};
 
 /// The read models that a server answers for.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl EngineSource {
         match self {
             EngineSource::Memory => None,
             EngineSource::Sqlite(_) => Some(("rewind.sql", pacioli_sqlite::models::REWIND)),
-            EngineSource::Postgres(_) => None,
+            EngineSource::Postgres(_) => Some(("rewind.sql", pacioli_postgres::models::REWIND)),
         }
     }
 }
@@ -108,6 +108,15 @@ async fn open_postgres(
     url: Option<String>,
     reader: Option<String>,
 ) -> Result<Arc<dyn Engine>, OpenError> {
-    let _ = (store, url, reader);
-    Err(OpenError::Url("read models on PostgreSQL are not there yet".to_owned()))
+    let location = |what: &str, url: Option<String>| match url {
+        None => Ok(None),
+        // Never the whole URL: it may hold a password.
+        Some(url) => postgres_location(&url)?.map(Some).ok_or_else(|| {
+            OpenError::Url(format!("{what} of a store on PostgreSQL is a URL like `postgres://USER@HOST/DATABASE`"))
+        }),
+    };
+    let models = location("the place for read models", url)?;
+    let reader = location("the reader", reader)?;
+    let opened = Box::pin(PostgresModels::open(store, models, reader)).await;
+    Ok(Arc::new(opened.map_err(OpenError::Store)?))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pacioli_core::memory::MemoryStore;
 use pacioli_core::{EventStore, Limits, SystemClock};
-use pacioli_server::{Server, ServerConfig};
+use pacioli_server::{Models, OpenReadModels, Opened, Server, ServerConfig};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
@@ -37,7 +37,17 @@ impl TestServer {
     }
 
     pub(crate) async fn with(config: ServerConfig, store: Arc<dyn EventStore>) -> TestServer {
-        let server = Server::bind(config, store).await.expect("the server binds");
+        TestServer::run(Server::bind(config, store).await.expect("the server binds"))
+    }
+
+    /// A server over an embedded store with read models.
+    pub(crate) async fn with_read_models(config: ServerConfig, opened: &Opened) -> TestServer {
+        let models = opened.engine.open_read_models(OpenReadModels::default()).await.expect("read models");
+        let listening = Server::listen(config).await.expect("the server listens");
+        TestServer::run(listening.serve(Arc::clone(&opened.store), Models::On(models)).await)
+    }
+
+    fn run(server: Server) -> TestServer {
         let address = server.address();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {

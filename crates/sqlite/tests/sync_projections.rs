@@ -16,7 +16,7 @@ use pacioli_projection::answer::Value;
 use pacioli_projection::engine::{Advance, AdvanceError, BuildNumber, Engine, EngineError, Role, State};
 use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
 
-use crate::models::support::{BALANCES, build, exists, folded, models, moved, name, projection, rows, text, to_head};
+use crate::models::support::{BALANCES, TOTALS, build, exists, folded, models, moved, name, projection, rows, text, to_head};
 use crate::support::{append, event, open, stream, whole_log};
 
 /// The balances, in the append.
@@ -88,6 +88,7 @@ async fn an_append_that_is_refused_harms_no_other() {
     let store = open(directory.path());
     let models = models(&store);
     serve(&models, &sync_balances(1)).await.expect("it serves");
+    serve(&models, &TOTALS.replace("-- version: 1", "-- version: 1\n-- mode: sync")).await.expect("it serves");
     append(&store, "account-poor", vec![moved(1, "Deposited", 5)]).await;
     let (mut stored, mut refused) = (0, 0);
     for round in 0..5_u128 {
@@ -129,6 +130,8 @@ async fn an_append_that_is_refused_harms_no_other() {
         *next += 1;
     }
     assert_folded(&store, &models).await;
+    let totals = rows(&models, "SELECT type, events, cents FROM totals").await;
+    assert_eq!(totals, [[text("Deposited"), Value::Int(3_001), Value::Int(3_005)]]);
     drop(models);
     drop(store);
     let store = open(directory.path());

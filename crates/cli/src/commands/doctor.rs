@@ -23,6 +23,7 @@ use crate::target::StoreUrl;
 #[command(after_long_help = r#"Examples:
   pacioli doctor --store postgres://owner@localhost/shop
   pacioli doctor --store postgres://owner@db1/shop --standby postgres://owner@db2/shop
+  pacioli doctor --store postgres://owner@localhost/shop --reader postgres://analyst@localhost/shop
   pacioli doctor --store postgres://owner@localhost/shop --json
   pacioli doctor --store sqlite:./pacioli-data"#)]
 pub(crate) struct Doctor {
@@ -31,6 +32,9 @@ pub(crate) struct Doctor {
     /// A standby of that database: could it take over now?
     #[arg(long, value_name = "URL")]
     standby: Option<String>,
+    /// The login of queries in SQL: may it read, and no more?
+    #[arg(long, value_name = "URL")]
+    reader: Option<String>,
     /// One JSON object a finding; the same as --output json
     #[arg(long, conflicts_with = "output")]
     json: bool,
@@ -58,7 +62,16 @@ impl Doctor {
             },
             None => None,
         };
-        let findings = match (postgres_location(&url)?, standby) {
+        let store = match (postgres_location(&url)?, &self.reader) {
+            (None, Some(_)) => return Err(Failure::usage("--reader is about a store on PostgreSQL")),
+            (Some(store), Some(reader)) => {
+                let reader = postgres_location(reader)?;
+                let reader = reader.ok_or_else(|| Failure::usage("--reader names a login of PostgreSQL"))?;
+                Some(store.with_reader(reader).map_err(|error| Failure::usage(error.reason))?)
+            }
+            (store, None) => store,
+        };
+        let findings = match (store, standby) {
             (Some(location), standby) => {
                 let mut findings = Box::pin(examine(&location)).await;
                 if let Some(standby) = standby {

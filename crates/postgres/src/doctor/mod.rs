@@ -6,6 +6,7 @@
 mod access;
 mod bus;
 mod log;
+mod reader;
 mod server;
 mod sessions;
 mod standby;
@@ -124,7 +125,7 @@ pub async fn examine_with(location: &Location, thresholds: &Thresholds) -> Vec<F
     let seen = sessions::prepared(session, &mut report).await;
     report.blind_unless("prepared", seen);
     match log::schema(session, location.schema(), &mut report).await {
-        Ok(true) => store(session, location.schema(), thresholds, &mut report).await,
+        Ok(true) => store(session, location, thresholds, &mut report).await,
         Ok(false) => {}
         Err(error) => report.blind("schema", &error),
     }
@@ -132,7 +133,8 @@ pub async fn examine_with(location: &Location, thresholds: &Thresholds) -> Vec<F
 }
 
 /// What there is to see once there is a store.
-async fn store(session: &Session, schema: &str, thresholds: &Thresholds, report: &mut Report) {
+async fn store(session: &Session, location: &Location, thresholds: &Thresholds, report: &mut Report) {
+    let schema = location.schema();
     let seen = log::epoch(session, report).await;
     report.blind_unless("epoch", seen);
     let seen = log::chunks(session, report).await;
@@ -145,6 +147,8 @@ async fn store(session: &Session, schema: &str, thresholds: &Thresholds, report:
     report.blind_unless("guards", seen);
     let seen = access::grants(session, schema, report).await;
     report.blind_unless("grants", seen);
+    let seen = Box::pin(reader::reader(session, location, report)).await;
+    report.blind_unless("reader", seen);
     let seen = sessions::heads(session, thresholds, report).await;
     report.blind_unless("heads", seen);
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use pacioli_postgres::models::functions::allowed;
+use pacioli_postgres::models::query::SqlReader;
 
 use super::world::connect;
+use crate::support::location;
 
 /// Those of the list that may give another answer at each call. They read and write nothing.
 const CHANGING: &[&str] = &[
@@ -78,4 +80,51 @@ async fn what_goes_without_a_function_only_computes_too() {
     ] {
         assert_eq!(names(sql).await, BTreeSet::new(), "{what}");
     }
+}
+
+#[tokio::test]
+async fn no_other_function_of_the_server_can_be_called_in_any_place() {
+    let listed: BTreeSet<String> = allowed().map(|(name, _)| name.to_owned()).collect();
+    let others = names("SELECT DISTINCT proname::text FROM pg_proc").await;
+    let reader = SqlReader::new(&location(&pacioli_pgtest::shared().url("postgres")), 1).expect("a reader");
+    let mut through = BTreeSet::new();
+    for name in others.difference(&listed) {
+        for place in [
+            "SELECT {f}(1)",
+            "SELECT {f} /* ( */ ()",
+            "SELECT \"{f}\"(1)",
+            "SELECT pg_catalog.{f}(1)",
+            "SELECT pg_catalog.\"{f}\"(1, 'a')",
+            "SELECT * FROM {f}(1) AS x(y)",
+            "SELECT * FROM events, LATERAL {f}(1) x",
+            "SELECT * FROM events JOIN events e ON {f}(1)",
+            "VALUES ({f}(1))",
+            "SELECT sum(1) OVER (ORDER BY {f}(1))",
+            "SELECT count(*) FILTER (WHERE {f}(1))",
+            "SELECT 1 ORDER BY {f}(1) LIMIT {f}(1)",
+            "SELECT CASE WHEN EXISTS (SELECT {f}(1)) THEN ARRAY[{f}(1)] END",
+            "WITH x AS (SELECT {f}(1)) SELECT * FROM x",
+            "WITH {f}(a) AS (SELECT 1) SELECT {f}(a) FROM {f}",
+        ] {
+            if reader.named_by(&place.replace("{f}", name)).is_ok() {
+                through.insert(name.as_str());
+            }
+        }
+    }
+    // `interval(3) '1 s'` is a type with a precision.
+    assert_eq!(through, BTreeSet::from(["interval"]));
+}
+
+#[test]
+fn the_documentation_has_the_same_list() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/sql-queries.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let section = page.split("## Functions").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
+    let told: BTreeSet<&str> = section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect();
+    let listed: BTreeSet<&str> = allowed().map(|(name, _)| name).collect();
+    assert_eq!(told.symmetric_difference(&listed).collect::<Vec<_>>(), Vec::<&&str>::new());
 }

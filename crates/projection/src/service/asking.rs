@@ -125,12 +125,8 @@ impl ReadModels {
             return Ok(brought.clone());
         }
         // The rule is the one of every reader that says "after": the storage knows the head and the epochs.
-        let read = ReadLog {
-            after: Some(brought.clone()),
-            filter: Filter::default(),
-            limit: 1,
-            payload: PayloadChoice::None,
-        };
+        let read =
+            ReadLog { after: Some(brought.clone()), filter: Filter::default(), limit: 1, payload: PayloadChoice::None };
         let invalid = |problem: String| AskError::Query(QueryError::Invalid(format!("{field}: {problem}")));
         match tokio::time::timeout_at(deadline, self.shared().store.read_log(read)).await {
             Ok(Ok(page)) => {

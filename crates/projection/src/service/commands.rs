@@ -302,7 +302,9 @@ impl ReadModels {
                 "{wish} workers cannot fill `{}`: it is `sync`, and appends go on where one worker stopped",
                 projection.name
             ))),
-            None if projection.parallel_by_stream && projection.mode == Mode::Async => Ok(WORKERS_BY_STREAM.min(workers_max)),
+            None if projection.parallel_by_stream && projection.mode == Mode::Async => {
+                Ok(WORKERS_BY_STREAM.min(workers_max))
+            }
             None | Some(1) => Ok(1),
             Some(0) => Err(CommandError::State("a build needs at least one worker".to_owned())),
             Some(wish) if !projection.parallel_by_stream => Err(CommandError::State(format!(

@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use pacioli_core::memory::MemoryStore;
 use pacioli_core::place::{Checkpoint, Partition, Place, Position};
-use pacioli_core::{
-    Clock, Delivery, Epoch, EventStore, PayloadChoice, ReadLog, RecordedEvent, StoreError, Subscribe, Timestamp,
-};
+use pacioli_core::{Clock, Delivery, Epoch, EventStore, PayloadChoice, ReadLog, RecordedEvent, StoreError, Subscribe};
 use pacioli_projection::answer::{Answer, Column, Kind, Value};
 use pacioli_projection::engine::{
     Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, Engine, EngineError, Lookup, Materialized, Moment,
@@ -22,6 +20,7 @@ use pacioli_projection::file::{Finding, Makes, Mode, Name, On, Projection};
 
 use super::Rewinds;
 use super::random::Random;
+use super::tables::{Database, Row, Stored};
 
 /// A handle on the tables, with faults of its own.
 pub(crate) struct MemoryEngine {
@@ -59,72 +58,6 @@ pub(crate) struct Faults {
     pub(crate) batches: Vec<usize>,
 }
 
-/// The tables and the catalogue.
-#[derive(Default)]
-pub(crate) struct Database {
-    tables: Mutex<Tables>,
-}
-
-#[derive(Default)]
-pub(crate) struct Tables {
-    pub(crate) builds: Vec<Stored>,
-    last_number: BTreeMap<Name, u32>,
-    /// Events that fail, by projection.
-    pub(crate) poison: BTreeMap<String, BTreeSet<Place>>,
-    /// Batches of more events than this fail, though no event does.
-    pub(crate) fails_together_over: Option<usize>,
-    pub(crate) copies: Vec<(Name, BuildNumber, Checkpoint)>,
-    pub(crate) refreshed: Vec<(String, Timestamp)>,
-    pub(crate) workers_max: u16,
-    pub(crate) no_sync: bool,
-    pub(crate) begun: u32,
-}
-
-/// One build with its rows.
-#[derive(Clone)]
-pub(crate) struct Stored {
-    pub(crate) build: Build,
-    pub(crate) rows: BTreeMap<String, Row>,
-    /// Every event that was applied, each time it was.
-    pub(crate) applied: Vec<Place>,
-}
-
-/// One stream's row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) events: i64,
-    pub(crate) last: u64,
-}
-
-impl Database {
-    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap()
-    }
-}
-
-impl Tables {
-    pub(crate) fn find(&mut self, name: &Name, number: BuildNumber) -> Option<&mut Stored> {
-        self.builds.iter_mut().find(|stored| stored.build.projection.name == *name && stored.build.number == number)
-    }
-
-    pub(crate) fn serving(&self, name: &str) -> Option<&Stored> {
-        let serves =
-            |stored: &&Stored| stored.build.projection.name.as_str() == name && stored.build.role == Role::Serving;
-        self.builds.iter().find(serves)
-    }
-
-    pub(crate) fn role(&self, name: &str, role: Role) -> Option<&Stored> {
-        let has = |stored: &&Stored| stored.build.projection.name.as_str() == name && stored.build.role == role;
-        self.builds.iter().find(has)
-    }
-
-    fn owner(&self, table: &str) -> Option<&Stored> {
-        self.builds.iter().find(|stored| {
-            stored.build.role == Role::Serving && stored.build.projection.relations().any(|owned| owned == table)
-        })
-    }
-}
-
 /// The worker of an event.
 pub(crate) fn worker_of(stream: &str, workers: u16) -> u16 {
     let sum: u64 = stream.bytes().fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
@@ -142,7 +75,12 @@ fn fold(rows: &mut BTreeMap<String, Row>, event: &RecordedEvent) {
 }
 
 impl MemoryEngine {
-    pub(crate) fn new(database: Arc<Database>, store: MemoryStore, clock: Arc<dyn Clock>, epochs: Arc<Rewinds>) -> MemoryEngine {
+    pub(crate) fn new(
+        database: Arc<Database>,
+        store: MemoryStore,
+        clock: Arc<dyn Clock>,
+        epochs: Arc<Rewinds>,
+    ) -> MemoryEngine {
         MemoryEngine {
             database,
             store,
@@ -277,7 +215,9 @@ impl Engine for MemoryEngine {
 
     async fn check(&self, projection: &Projection) -> Result<Vec<Finding>, EngineError> {
         self.check_up()?;
-        let Some(line) = projection.text.lines().position(|line| line.contains("no_such")) else { return Ok(Vec::new()) };
+        let Some(line) = projection.text.lines().position(|line| line.contains("no_such")) else {
+            return Ok(Vec::new());
+        };
         Ok(vec![Finding {
             severity: pacioli_projection::file::Severity::Error,
             file: projection.file.clone(),
@@ -332,7 +272,8 @@ impl Engine for MemoryEngine {
         let (takes, loses_answer) = {
             let mut faults = self.faults();
             faults.batches.push(advance.events_max);
-            let Faults { store_error_one_in, lost_answer_one_in, moved_one_in, advance_takes, random, .. } = &mut *faults;
+            let Faults { store_error_one_in, lost_answer_one_in, moved_one_in, advance_takes, random, .. } =
+                &mut *faults;
             let mut comes_true = |one_in: u64| random.as_mut().is_some_and(|random| random.one_in(one_in));
             if comes_true(*store_error_one_in) {
                 return Err(AdvanceError::Store(StoreError::new("the connection was lost")));
@@ -545,7 +486,8 @@ impl Engine for MemoryEngine {
     async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {
         let tables = self.database.tables();
         let words: BTreeSet<_> = sql.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-        let named = words.iter().filter_map(|word| tables.owner(word)).map(|stored| stored.build.projection.name.clone());
+        let named =
+            words.iter().filter_map(|word| tables.owner(word)).map(|stored| stored.build.projection.name.clone());
         Ok(named.collect())
     }
 
@@ -586,9 +528,9 @@ impl Engine for MemoryEngine {
 
 fn answer(rows: &BTreeMap<String, Row>) -> Answer {
     let column = |name: &str, kind| Column { name: name.to_owned(), kind };
-    let rows = rows.iter().map(|(stream, row)| {
-        vec![Value::Text(stream.clone()), Value::Int(row.events), Value::Int(row.last as i64)]
-    });
+    let rows = rows
+        .iter()
+        .map(|(stream, row)| vec![Value::Text(stream.clone()), Value::Int(row.events), Value::Int(row.last as i64)]);
     Answer {
         columns: vec![column("stream", Kind::Text), column("events", Kind::Int), column("last", Kind::Int)],
         rows: rows.collect(),

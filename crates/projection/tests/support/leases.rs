@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pacioli_core::memory::MemoryStore;
 use pacioli_core::{
-    AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Epoch, EventStore, Lease, LeaseOutcome, ListStreams,
-    LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage, Subscribe,
-    Timestamp,
+    AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Epoch, EventStore, Lease, LeaseOutcome,
+    ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage,
+    Subscribe, Timestamp,
 };
 
 use super::Rewinds;

@@ -3,6 +3,7 @@
 pub(crate) mod engine;
 pub(crate) mod leases;
 pub(crate) mod random;
+pub(crate) mod tables;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -23,8 +24,9 @@ use pacioli_projection::service::{Ask, AskError, Status};
 use pacioli_projection::{ReadModels, ReadModelsOptions};
 use uuid::Uuid;
 
-use engine::{Database, MemoryEngine};
+use engine::MemoryEngine;
 use leases::ServerStore;
+use tables::Database;
 
 /// Tokio's time, which tests let pass as they like.
 pub(crate) struct TestClock {
@@ -105,9 +107,7 @@ impl World {
 
     /// Appends events to a stream, all in one append; returns where they are.
     pub(crate) async fn append(&self, stream: &str, event_type: &str, events: usize) -> Checkpoint {
-        let event = || {
-            NewEvent::json(EventId(Uuid::now_v7()), EventType::new(event_type).unwrap(), r#"{"cents": 1}"#)
-        };
+        let event = || NewEvent::json(EventId(Uuid::now_v7()), EventType::new(event_type).unwrap(), r#"{"cents": 1}"#);
         let stream = StreamName::new(stream).unwrap();
         let mut checkpoint = None;
         let mut left = events;
@@ -158,9 +158,8 @@ impl World {
             let once: BTreeSet<_> = stored.applied.iter().collect();
             assert_eq!(once.len(), stored.applied.len(), "`{name}` applied an event twice");
             let checkpoint = stored.build.checkpoint(&head);
-            let furthest = stored.build.progress.iter().all(|stands| {
-                stands.position == checkpoint.position(stands.partition)
-            });
+            let furthest =
+                stored.build.progress.iter().all(|stands| stands.position == checkpoint.position(stands.partition));
             if furthest {
                 assert_eq!(stored.rows, engine.folded(&stored.build.projection, &checkpoint).await, "`{name}`");
             }
@@ -173,7 +172,12 @@ impl Server {
         self.models.add("test.sql", text, Some("anna")).await.unwrap();
     }
 
-    pub(crate) async fn ask(&self, sql: &str, at_least: Option<&Checkpoint>, deadline: Duration) -> Result<Answer, AskError> {
+    pub(crate) async fn ask(
+        &self,
+        sql: &str,
+        at_least: Option<&Checkpoint>,
+        deadline: Duration,
+    ) -> Result<Answer, AskError> {
         let ask = Ask {
             sql: sql.to_owned(),
             as_of: None,

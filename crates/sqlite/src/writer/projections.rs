@@ -1,10 +1,12 @@
 //! `sync` projections: they run in the transaction of every batch, in files that are attached to the writer's connection.
 //!
 //! ```text
-//!   decide ──► run the projections on what is accepted, an append at a time ──► write the log's rows ──► COMMIT
-//!                 │ a statement fails                                             the log's file first, then theirs
-//!                 ▼
-//!              roll back; decide and run again, a savepoint an append: that one is refused, the others go on
+//!   an append ──► decide ──► would it be accepted? run the projections on its events ──► accepted
+//!                                │ a statement fails
+//!                                ▼
+//!                             back to the savepoint; those behind it are run again; this one is refused
+//!
+//!   all of them ──► move the projections' progress ──► write the log's rows ──► COMMIT: the log's file first, then theirs
 //! ```
 //!
 //! **Invariants.** A build that serves stands at the head after every batch, or it is known to be behind and takes no append
@@ -39,6 +41,9 @@ pub(crate) use catch_up::{NotServing, ProjectionCommand};
 
 /// How many `sync` projections a store has at most: SQLite attaches ten files to a connection.
 pub(crate) const SYNC_PROJECTIONS_MAX: usize = 8;
+
+/// How many appends one savepoint is for at most.
+const APPENDS_A_SAVEPOINT: usize = 64;
 
 /// What is said where there is no room for another one.
 pub(crate) fn no_room() -> String {
@@ -171,7 +176,12 @@ impl SyncProjections {
 
     /// Those that are at the head, to be run in the transaction that `conn` has begun.
     fn running<'c>(&'c self, conn: &'c Connection) -> Running<'c> {
-        let mut running = Running { conn, projections: Vec::with_capacity(self.served.len()) };
+        let mut running = Running {
+            conn,
+            projections: Vec::with_capacity(self.served.len()),
+            since_savepoint: None,
+            appends_max: APPENDS_A_SAVEPOINT,
+        };
         for (index, served) in self.served.iter().enumerate() {
             if let (Some(attached), Standing::AtHead) = (&served.attached, &served.standing) {
                 running.projections.push(RunningProjection {
@@ -192,6 +202,10 @@ impl SyncProjections {
 struct Running<'c> {
     conn: &'c Connection,
     projections: Vec<RunningProjection<'c>>,
+    /// The events of each append that was taken since the savepoint, where there is one.
+    since_savepoint: Option<Vec<Vec<Arc<RecordedEvent>>>>,
+    /// How many appends the next savepoint is for.
+    appends_max: usize,
 }
 
 struct RunningProjection<'c> {
@@ -206,43 +220,91 @@ struct RunningProjection<'c> {
 }
 
 impl Running<'_> {
-    /// Runs them on the events of one append. After an error what they did for it is still there.
+    /// Runs them on the events of one append. Where one of them refuses it, nothing of it is there afterwards, unless SQLite
+    /// has rolled back the whole transaction. After any other error the transaction has to be.
     fn append(&mut self, events: &[Arc<RecordedEvent>]) -> std::result::Result<(), RunError> {
+        if !self.projections.iter().any(|projection| events.iter().any(|event| projection.served.wants(event))) {
+            return Ok(());
+        }
+        self.set_savepoint_if_due()?;
+        match self.run(events) {
+            Ok(()) => {
+                self.projections.iter_mut().for_each(RunningProjection::count);
+                self.since_savepoint.get_or_insert_default().push(events.to_vec());
+                Ok(())
+            }
+            Err(RunError::Refused(refusal)) if !self.conn.is_autocommit() => {
+                self.return_to_savepoint()?;
+                Err(RunError::Refused(refusal))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A savepoint is for many appends, because some kinds of tables pay for each. Behind a refused append the next one is
+    /// for one, then for two, and so on: what is run again is never more than what was run before it.
+    fn set_savepoint_if_due(&mut self) -> std::result::Result<(), RunError> {
+        if self.since_savepoint.as_ref().is_some_and(|since| since.len() >= self.appends_max) {
+            self.release_savepoint()?;
+            self.appends_max = (self.appends_max * 2).min(APPENDS_A_SAVEPOINT);
+        }
+        if self.since_savepoint.is_none() {
+            self.execute(sql!("sync/begin_appends"))?;
+            self.since_savepoint = Some(Vec::new());
+        }
+        Ok(())
+    }
+
+    fn release_savepoint(&mut self) -> std::result::Result<(), RunError> {
+        if self.since_savepoint.take().is_some() {
+            self.execute(sql!("sync/keep_appends"))?;
+        }
+        Ok(())
+    }
+
+    fn return_to_savepoint(&mut self) -> std::result::Result<(), RunError> {
+        self.execute(sql!("sync/undo_appends"))?;
+        for events in self.since_savepoint.take().unwrap_or_default() {
+            self.run(&events).map_err(|error| match error {
+                RunError::Refused(refusal) => RunError::Storage(Error::Store(format!(
+                    "{refusal}; and that of an event that it took when it was run on it before"
+                ))),
+                error => error,
+            })?;
+        }
+        self.execute(sql!("sync/keep_appends"))?;
+        self.appends_max = 1;
+        Ok(())
+    }
+
+    fn execute(&self, statement: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(statement)?.execute([]).map(drop)
+    }
+
+    fn run(&mut self, events: &[Arc<RecordedEvent>]) -> std::result::Result<(), RunError> {
         for projection in &mut self.projections {
             projection.wanted.clear();
             projection.wanted.extend(events.iter().filter(|event| projection.served.wants(event)).cloned());
             projection.take(self.conn)?;
         }
-        self.count();
         Ok(())
     }
 
-    /// The same, and after an error nothing of it is there, unless SQLite has rolled back the whole transaction.
-    fn append_alone(&mut self, events: &[Arc<RecordedEvent>]) -> std::result::Result<(), RunError> {
-        if !self.projections.iter().any(|projection| events.iter().any(|event| projection.served.wants(event))) {
-            return Ok(());
-        }
-        self.conn.prepare_cached(sql!("sync/begin_append"))?.execute([])?;
-        let ran = self.append(events);
-        if matches!(ran, Err(RunError::Refused(_))) && !self.conn.is_autocommit() {
-            self.conn.prepare_cached(sql!("sync/undo_append"))?.execute([])?;
-        }
-        if !self.conn.is_autocommit() {
-            self.conn.prepare_cached(sql!("sync/keep_append"))?.execute([])?;
-        }
-        ran
-    }
-
-    fn count(&mut self) {
-        for projection in &mut self.projections {
-            for event in projection.wanted.drain(..) {
-                let partition = event.partition.index();
-                if projection.applied.len() <= partition {
-                    projection.applied.resize(partition + 1, 0);
+    /// Moves all of them on, with everything they took and everything they did not want.
+    fn finish(mut self, before: &Checkpoint, after: &Checkpoint) -> std::result::Result<(), RunError> {
+        self.release_savepoint()?;
+        self.flush_full_text()?;
+        for projection in &self.projections {
+            for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from.position < to.position) {
+                let events = projection.applied.get(to.partition.index()).copied().unwrap_or(0);
+                let mut statement = self.conn.prepare_cached(&projection.attached.move_progress)?;
+                let row = params![to.partition.0, from.position.0 as i64, to.position.0 as i64, events as i64];
+                if statement.execute(row).map_err(|error| projection.failed(error.into()))? != 1 {
+                    return Err(RunError::Moved(projection.index));
                 }
-                projection.applied[partition] += 1;
             }
         }
+        Ok(())
     }
 
     /// Writes what full-text tables keep in memory, so that it cannot fail in COMMIT.
@@ -250,30 +312,8 @@ impl Running<'_> {
         let Some(first) = self.projections.iter().find(|projection| projection.attached.has_full_text) else {
             return Ok(());
         };
-        for statement in [sql!("sync/begin_append"), sql!("sync/keep_append")] {
-            let flushed = self.conn.prepare_cached(statement)?.execute([]);
-            flushed.map_err(|error| first.failed(error.into()))?;
-        }
-        Ok(())
-    }
-
-    /// Moves all of them on, with everything they took and everything they did not want.
-    fn move_progress(&self, before: &Checkpoint, after: &Checkpoint) -> std::result::Result<(), RunError> {
-        self.flush_full_text()?;
-        for projection in &self.projections {
-            for (from, to) in before.iter().zip(after.iter()).filter(|(from, to)| from.position < to.position) {
-                let events = projection.applied.get(to.partition.index()).copied().unwrap_or(0);
-                let mut statement = self.conn.prepare_cached(&projection.attached.move_progress)?;
-                let moved = statement.execute(params![
-                    to.partition.0,
-                    from.position.0 as i64,
-                    to.position.0 as i64,
-                    events as i64
-                ])?;
-                if moved != 1 {
-                    return Err(RunError::Moved(projection.index));
-                }
-            }
+        for statement in [sql!("sync/begin_appends"), sql!("sync/keep_appends")] {
+            self.execute(statement).map_err(|error| first.failed(error.into()))?;
         }
         Ok(())
     }
@@ -288,6 +328,16 @@ impl RunningProjection<'_> {
             }),
             ApplyError::Sqlite(error) => self.failed(error.into()),
         })
+    }
+
+    fn count(&mut self) {
+        for event in self.wanted.drain(..) {
+            let partition = event.partition.index();
+            if self.applied.len() <= partition {
+                self.applied.resize(partition + 1, 0);
+            }
+            self.applied[partition] += 1;
+        }
     }
 
     /// A damaged file is the trouble of its projection. A full disk or a failed write is everybody's.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use pacioli_core::{EventId, EventStore, EventType, NewEvent, Partition, Position};
+use pacioli_core::{EventId, EventType, NewEvent, Partition, Position};
 use pacioli_projection::Projection;
 use pacioli_projection::answer::{Answer, Value};
 use pacioli_projection::engine::{Advance, AdvanceError, Build, Engine, Lookup, Query, QueryError, QueryLimits, Role};
@@ -167,10 +167,19 @@ pub(crate) async fn folded(
     accounts
 }
 
-pub(crate) fn exists(path: &Path) -> bool {
-    path.exists()
+/// The balances as an independent fold has them.
+pub(crate) fn folded_rows(accounts: &std::collections::BTreeMap<String, (i64, i64, String)>) -> Vec<Vec<Value>> {
+    let row = |(account, (cents, moves, note)): (&String, &(i64, i64, String))| {
+        vec![text(account), Value::Int(*cents), Value::Int(*moves), text(note)]
+    };
+    accounts.iter().map(row).collect()
 }
 
-pub(crate) async fn head(store: &SqliteStore) -> pacioli_core::Checkpoint {
-    store.head().await.expect("the head")
+/// The balances that are served.
+pub(crate) async fn balances(models: &SqliteModels) -> Vec<Vec<Value>> {
+    rows(models, "SELECT account, cents, moves, last_note FROM balances ORDER BY account").await
+}
+
+pub(crate) fn exists(path: &Path) -> bool {
+    path.exists()
 }

@@ -1,7 +1,10 @@
 //! What is let through and what is refused, before any database is asked.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::check::{Checked, check};
-use super::plain::plain;
+use super::plain::{Token, plain};
 
 #[track_caller]
 fn passes(sql: &str) -> Checked {
@@ -78,32 +81,224 @@ fn questions_of_analysts_pass() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 #[test]
-fn deep() {
-    for n in [5usize, 10, 15, 20, 25, 30, 40, 60, 150] {
-        let time = |what: &str, sql: String| {
-            let t = std::time::Instant::now();
-            let r = check(&sql, None).err();
-            eprintln!("{n} {what} {:?} {:?}", t.elapsed(), r.map(|r| r.chars().take(60).collect::<String>()));
-        };
-        time("paren", format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n)));
-        time("paren bad", format!("SELECT {}1 1 {}", "(".repeat(n), ")".repeat(n)));
-        time("from", format!("SELECT * FROM {}a{}", "(".repeat(n), ")".repeat(n)));
-        time("from select", format!("SELECT * FROM {}a{}", "(SELECT * FROM ".repeat(n), ") AS x".repeat(n)));
-        time("select", format!("SELECT {}1{}", "(SELECT ".repeat(n), ")".repeat(n)));
-        time("case", format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(n), " END".repeat(n)));
-        time("fn", format!("SELECT {}1{}", "abs(".repeat(n), ")".repeat(n)));
-        time("fn unclosed", format!("SELECT {}1 1{}", "abs(".repeat(n), ")".repeat(n)));
-        time("exists", format!("SELECT {}1{}", "exists(select ".repeat(n), ")".repeat(n)));
-        time("in", format!("SELECT 1 {}1{}", "in (1, 1 ".repeat(n), ")".repeat(n)));
-        time("array", format!("SELECT {}1{}", "array[".repeat(n), "]".repeat(n)));
-        time("idx", format!("SELECT a{}1{}", "[a".repeat(n), "]".repeat(n)));
-        time("cte", format!("{}SELECT 1{}", "WITH a AS (".repeat(n), ") SELECT 1".repeat(n)));
-        time("join", format!("SELECT * FROM {}a{}", "(a join ".repeat(n), " on true)".repeat(n)));
-        time("interval", format!("SELECT {}'1'", "interval ".repeat(n)));
-        time("date", format!("SELECT {}'1'", "date ".repeat(n)));
-        time("tuple", format!("SELECT {}1, 2{}", "(1, ".repeat(n), ")".repeat(n)));
-        time("lateral", format!("SELECT * FROM {}1{}", "lateral abs(".repeat(n), ")".repeat(n)));
-        time("between", format!("SELECT {}1", "1 between 1 and ".repeat(n)));
-        time("window", format!("SELECT {}1{}", "sum(1) over (order by ".repeat(n), ")".repeat(n)));
+fn what_is_nested_or_long_is_read_or_refused_in_no_time() {
+    let nested = |open: &str, middle: &str, close: &str| {
+        let nest = move |depth: usize| format!("SELECT {}{middle}{}", open.repeat(depth), close.repeat(depth));
+        [nest(10), nest(60), nest(400), nest(3_000)]
+    };
+    let questions = [
+        nested("(", "1", ")"),
+        nested("(", "1 1", ")"),
+        nested("(SELECT ", "1", ")"),
+        nested("abs(", "1", ")"),
+        nested("CASE WHEN true THEN ", "1", " END"),
+        nested("EXISTS(SELECT ", "1", ")"),
+        nested("ARRAY[", "1", "]"),
+        nested("NOT ", "true", ""),
+        nested("- ", "1", ""),
+        nested("", "1", " + 1"),
+        nested("", "true", " OR true"),
+        nested("", "1", "::int"),
+        nested("", "1", " UNION SELECT 1"),
+        nested("* FROM ", "", "(a JOIN "),
+        nested("* FROM (SELECT ", "1", ") AS x"),
+        nested("* FROM ", "a", " JOIN a ON true"),
+        nested("1 BETWEEN 1 AND ", "1", ""),
+        nested("sum(1) OVER (ORDER BY ", "1", ")"),
+        nested("interval ", "'1'", ""),
+        nested("date ", "'1'", ""),
+    ];
+    for sql in questions.iter().flatten() {
+        let began = std::time::Instant::now();
+        let _ = check(sql, None);
+        let took = began.elapsed();
+        assert!(
+            took < std::time::Duration::from_secs(2),
+            "{took:?} for {} bytes of {}…",
+            sql.len(),
+            &sql[..40.min(sql.len())]
+        );
+    }
+    let deep = passes(&format!("SELECT {}1{}", "(".repeat(20), ")".repeat(20)));
+    assert!(deep.relations.is_empty() && !deep.is_explain);
+    let ids: Vec<String> = (0..4_000).map(|id| id.to_string()).collect();
+    passes(&format!("SELECT * FROM events WHERE position IN ({})", ids.join(", ")));
+    assert!(refused(&format!("SELECT '{}'", "x".repeat(300_000))).contains("300009 bytes"));
+    assert!(refused(&format!("SELECT 1{}", ", 1".repeat(6_000))).contains("10000 words"));
+}
+
+#[test]
+fn refusals_say_what_is_wrong_and_what_to_do() {
+    for (sql, says) in [
+        ("DELETE FROM balances", "a query only reads: write one SELECT"),
+        ("SELECT 1; SELECT 2", "a query is one statement"),
+        (
+            "SELECT pg_sleep(1)",
+            "`pg_sleep` may not be called in a query; the functions that may are in docs/reference/sql-queries.md",
+        ),
+        ("SELECT \"Lower\"('A')", "`Lower` may not be called"),
+        ("SELECT x.lower('A')", "may not be called"),
+        (
+            "SELECT * FROM public.balances",
+            "`public.balances` may not be queried: name the tables of projections, and `events`, without a schema",
+        ),
+        ("SELECT * FROM pg_class", "it is PostgreSQL's own"),
+        ("SELECT * INTO x FROM events", "leave INTO out"),
+        ("SELECT * FROM events FOR UPDATE", "leave FOR UPDATE or FOR SHARE out"),
+        ("EXPLAIN ANALYZE SELECT 1", "ANALYZE would run the query"),
+        ("SELECT $1", "write the value where `$` stands"),
+        ("SELECT 'events'::regclass", "nothing is cast to `regclass`"),
+        ("TABLE events", "a query only reads"),
+        ("SELECT 1 UNION TABLE events", "write SELECT * FROM for TABLE"),
+        ("SELECT * FROM events TABLESAMPLE system (1)", "no TABLESAMPLE"),
+        ("SELECT U&'x'", "write the signs themselves"),
+        ("SELECT 'a' 'b'", "join them with ||"),
+        ("SELECT 1 FROM", "the query cannot be read: Expected: identifier"),
+        ("", "the query is empty"),
+    ] {
+        let said = refused(sql);
+        assert!(said.contains(says), "{sql}: {said}");
+    }
+}
+
+#[test]
+fn relations_are_named_once_and_in_order() {
+    let named = |sql: &str| passes(sql).relations;
+    assert_eq!(
+        named(
+            "WITH b AS (SELECT * FROM funnel) SELECT * FROM b, events e, pacioli_read.\"Ünï\", (SELECT 1 FROM EVENTS) x, unnest(ARRAY[1]) u(n)"
+        ),
+        ["b", "events", "funnel", "Ünï"]
+    );
+    assert!(
+        check("SELECT * FROM pacioli_read.events", None).is_err(),
+        "another search path: no schema leads out of it"
+    );
+}
+
+#[test]
+fn what_is_sent_has_no_comment_and_no_second_reading() {
+    for (sql, sent) in [
+        ("SELECT/* a */1--b\n+2 ;; -- end", "select 1\n+2 "),
+        ("select E'a\\'b\\\\', $$c'd$$, 'e''f'", "select 'a''b\\', 'c''d', 'e''f'"),
+        ("SELECT größe, \"Größe\", \"a\"\"b\"", "select \"größe\", \"Größe\", \"a\"\"b\""),
+        ("SELECT x'1F', B'101', 1.5E-3, .5, 1.", "select x'1F', b'101', 1.5E-3, .5, 1."),
+        ("SELECT a/*x*/-/*y*/-b, c --d\r, e", "select a - -b, c \n, e"),
+    ] {
+        // What is kept of a comment is a blank, or a line's end if it had one.
+        let plain = plain(sql).expect("plain").text.replace('\r', "\n");
+        assert_eq!(plain.split_whitespace().collect::<Vec<_>>(), sent.split_whitespace().collect::<Vec<_>>(), "{sql}");
+    }
+}
+
+/// Pieces of SQL that meet at random.
+fn pieces() -> impl Strategy<Value = String> {
+    const PIECES: &[&str] = &[
+        "SELECT",
+        "select",
+        "FROM",
+        "events",
+        "WHERE",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ".",
+        "::",
+        "int",
+        "1",
+        "'a'",
+        "E'\\''",
+        "$$",
+        "$x$",
+        "'",
+        "\"",
+        "\"q\"",
+        "--",
+        "/*",
+        "*/",
+        "\n",
+        ";",
+        "pg_sleep",
+        "lower",
+        "(1)",
+        "AS",
+        "WITH",
+        "x",
+        "VALUES",
+        "UNION",
+        "JOIN",
+        "ON",
+        "LATERAL",
+        "ORDER BY",
+        "OVER",
+        "CASE",
+        "END",
+        "INTO",
+        "DELETE FROM",
+        "U&'",
+        "u&\"",
+        "@",
+        "->>",
+        "-",
+        "*",
+        "\\",
+        "ß",
+        "\u{a0}",
+        "CAST(",
+        "FILTER(",
+        "public",
+        "FOR UPDATE",
+        "NOT",
+        "IN",
+        "{",
+        "`",
+        "?",
+        "$1",
+        "e'",
+        "b'1'",
+        "0x1",
+        "1e",
+        "OPERATOR(",
+        "TABLE",
+        "EXPLAIN",
+        " ",
+        " ",
+        " ",
+    ];
+    vec(proptest::sample::select(PIECES), 1..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_asked_what_passes_is_one_plain_query(sql in pieces()) {
+        let sql = format!("SELECT {sql}");
+        if let Ok(checked) = check(&sql, None) {
+            // It is plain already: no comment is in it, and no semicolon.
+            let again = plain(&checked.text).expect("plain");
+            prop_assert_eq!(&again.text, &checked.text);
+            prop_assert!(check(&checked.text, None).is_ok());
+            prop_assert!(!again.tokens.contains(&Token::Word("into".to_owned())));
+            // Only as an alias, with nothing but names behind it.
+            for (at, pair) in again.tokens.windows(2).enumerate() {
+                let is_named = matches!(&pair[0], Token::Word(name) | Token::Name(name) if name == "pg_sleep");
+                if is_named && pair[1] == Token::Sign(b'(') {
+                    let inside = again.tokens[at + 2..].iter().take_while(|token| **token != Token::Sign(b')'));
+                    for token in inside {
+                        let is_plain = matches!(token, Token::Word(_) | Token::Name(_)) || *token == Token::Sign(b',');
+                        prop_assert!(is_plain, "{}", checked.text);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_check_panic(sql in "\\PC{0,200}") {
+        let _ = check(&sql, None);
+        let _ = check(&format!("SELECT {sql}"), None);
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn plain(sql: &str) -> Result<Plain, String> {
     let mut cutter =
         Cutter { sql, at: 0, text: String::with_capacity(sql.len() + 16), tokens: Vec::new(), open: Vec::new() };
     cutter.cut()?;
-    Ok(Plain { text: cutter.text, tokens: cutter.tokens })
+    Ok(Plain { text: cutter.text.trim_end().to_owned(), tokens: cutter.tokens })
 }
 
 struct Cutter<'a> {

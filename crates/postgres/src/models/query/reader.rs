@@ -14,6 +14,7 @@ use super::run::{Bounds, Question, serve};
 use super::sessions::Sessions;
 use crate::connect::Connector;
 use crate::location::Location;
+use crate::shared::Shared;
 
 /// Connections that queries share, where nobody says otherwise.
 pub const CONNECTIONS: usize = 8;
@@ -35,6 +36,15 @@ impl SqlReader {
     /// # Errors
     /// The certificate authorities cannot be read.
     pub fn new(location: &Location, connections: usize) -> Result<SqlReader, StoreError> {
+        SqlReader::beside(location, connections, None)
+    }
+
+    /// The same, where the store is open and knows which of its databases is the primary.
+    pub(super) fn beside(
+        location: &Location,
+        connections: usize,
+        store: Option<Arc<Shared>>,
+    ) -> Result<SqlReader, StoreError> {
         if location.reader().is_none() {
             tracing::warn!(
                 "queries in SQL run as the store's own login: nothing but the list of functions keeps them from what it may. \
@@ -44,7 +54,7 @@ impl SqlReader {
         }
         let connector = Connector::new(location.reader().unwrap_or(location).clone())?;
         let connections = connections.max(1);
-        let pool = managed::Pool::builder(Sessions::new(connector)).max_size(connections).build();
+        let pool = managed::Pool::builder(Sessions::new(connector, store)).max_size(connections).build();
         Ok(SqlReader {
             pool: pool.map_err(|error| StoreError::new(error.to_string()))?,
             analyses: Arc::new(Semaphore::new((connections - connections / 4).max(1))),

@@ -10,6 +10,7 @@ use super::decode::Reading;
 use super::plain::quote_name;
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
+use crate::shared::Shared;
 
 /// Statements of point reads that one session keeps.
 const PREPARED_MAX: usize = 200;
@@ -17,6 +18,8 @@ const PREPARED_MAX: usize = 200;
 /// Makes the connections of queries.
 pub(super) struct Sessions {
     connector: Connector,
+    /// The store in the same database, which knows where the primary is.
+    store: Option<Arc<Shared>>,
 }
 
 /// A connection for queries.
@@ -50,8 +53,13 @@ impl std::ops::Deref for Seat {
 }
 
 impl Sessions {
-    pub(super) fn new(connector: Connector) -> Sessions {
-        Sessions { connector }
+    pub(super) fn new(connector: Connector, store: Option<Arc<Shared>>) -> Sessions {
+        Sessions { connector, store }
+    }
+
+    /// Whether a session leads to the database of the store: not to another, nor to the primary of before a failover.
+    fn leads_home(&self, session: &Session) -> bool {
+        self.store.as_ref().is_none_or(|store| store.leads_to(session))
     }
 
     pub(super) fn connector(&self) -> &Connector {
@@ -65,11 +73,19 @@ impl managed::Manager for Sessions {
 
     async fn create(&self) -> Result<Seat> {
         // To connect takes a large future, which every query would carry along.
-        Box::pin(seat(&self.connector)).await
+        let seat = Box::pin(seat(&self.connector)).await?;
+        if !self.leads_home(&seat.session) {
+            return Err(Error::Unreachable(
+                "the login of queries leads to another database than that of the store: name the same servers in both URLs; \
+                 if the primary just changed, ask again"
+                    .to_owned(),
+            ));
+        }
+        Ok(seat)
     }
 
     async fn recycle(&self, seat: &mut Seat, _: &Metrics) -> RecycleResult<Error> {
-        if seat.session.is_over() {
+        if seat.session.is_over() || !self.leads_home(&seat.session) {
             return Err(managed::RecycleError::message("the connection is of no use any more"));
         }
         Ok(())

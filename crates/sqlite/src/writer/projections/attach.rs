@@ -35,6 +35,7 @@ pub(super) struct Attached {
     pub(super) has_full_text: bool,
     /// The statement that moves its progress.
     pub(super) move_progress: String,
+    measure_wal: String,
 }
 
 /// A statement about an attached build.
@@ -89,6 +90,7 @@ fn look_at(
         batch,
         has_full_text: makes.any(|makes| matches!(makes, Makes::VirtualTable(_))),
         move_progress: of_schema!("sync/move_progress", schema),
+        measure_wal: of_schema!("sync/measure_wal", schema),
     })
 }
 
@@ -155,14 +157,14 @@ impl Attached {
         Ok(Checkpoint::new(stands, heads.epoch()))
     }
 
-    /// Moves its write-ahead log into its file where that is due, or in any case where nobody waits.
-    pub(super) fn checkpoint(&self, conn: &Connection, nobody_waits: bool) -> Result<()> {
+    /// Moves its write-ahead log into its file where that is due, or in any case where nobody waits. Says whether it did.
+    pub(super) fn checkpoint(&self, conn: &Connection, nobody_waits: bool) -> Result<bool> {
         let pages = |statement: &str| -> Result<(i64, i64)> {
             Ok(conn.prepare_cached(statement)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?)
         };
-        let (written, moved) = pages(&of_schema!("sync/measure_wal", &self.schema))?;
+        let (written, moved) = pages(&self.measure_wal)?;
         if written - moved.max(0) < if nobody_waits { 1 } else { CHECKPOINT_PAGES } {
-            return Ok(());
+            return Ok(false);
         }
         let (left, _) = pages(&of_schema!("sync/checkpoint_wal", &self.schema))?;
         if left > RESTART_PAGES {
@@ -171,6 +173,6 @@ impl Attached {
             conn.busy_timeout(BUSY_PATIENCE)?;
             restarted?;
         }
-        Ok(())
+        Ok(true)
     }
 }

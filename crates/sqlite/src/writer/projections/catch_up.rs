@@ -77,6 +77,9 @@ impl NotServing {
             NotServing::Refused(problem) => StoreError::new(problem),
             NotServing::Event { place: Some(place), error } => StoreError::new(format!("event {place}: {error}")),
             NotServing::Event { place: None, error } => StoreError::new(error),
+            NotServing::Store(error) if error.is_full() => {
+                StoreError::full("the disk is full: free space on the volume of the read models, it goes on by itself")
+            }
             NotServing::Store(error) => error.into_store_error(),
             NotServing::Failed(error) => error,
         }
@@ -293,16 +296,17 @@ impl Writer {
         }
     }
 
-    /// Moves their write-ahead logs into their files, as far as that is due.
+    /// Moves their write-ahead logs into their files, as far as that is due: one behind a batch, so that no batch waits for
+    /// all of them.
     pub(in crate::writer) fn checkpoint_projections(&self, nobody_waits: bool) {
         for served in &self.projections.served {
-            if let Some(Err(error)) =
-                served.attached.as_ref().map(|attached| attached.checkpoint(&self.conn, nobody_waits))
-            {
-                tracing::warn!(
+            match served.attached.as_ref().map(|attached| attached.checkpoint(&self.conn, nobody_waits)) {
+                Some(Ok(true)) if !nobody_waits => return,
+                Some(Err(error)) => tracing::warn!(
                     projection = %served.build.name(), %error,
                     "the write-ahead log of a sync projection could not be moved into its file; it will be tried again"
-                );
+                ),
+                _ => {}
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A batch with projections: all of it at once, and where a projection refuses an append, once more with a savepoint an
-//! append, so that only that one is left out.
+//! A batch with projections: each append is decided, shown to the projections, and accepted or refused, before the next one
+//! is decided.
 
 use std::collections::HashMap;
 
@@ -25,9 +25,11 @@ pub(in crate::writer) struct Decided {
 
 /// Why a batch has to be tried again, or cannot be.
 enum Broken {
-    /// A projection refused the append with this index, or could not go on at it.
-    Run(usize, RunError),
-    /// The transaction did not begin.
+    /// A projection refused the append with this index and took the whole transaction with it.
+    Transaction(usize, Refusal),
+    /// The projections could not go on.
+    Run(RunError),
+    /// The transaction did not begin or could not be given up.
     Failed(Failure),
 }
 
@@ -39,8 +41,9 @@ enum Objection {
 }
 
 impl Writer {
-    /// Decides a batch and runs the projections on what is accepted. At most two rounds, one more for each append at
-    /// which a projection's own `ROLLBACK` takes the whole transaction with it, and one for each file that is found damaged.
+    /// Decides a batch and runs the projections on what is accepted. It is done again where a projection's own `ROLLBACK`
+    /// took the whole transaction with it, without the append that it refused; and without a projection whose file is found
+    /// damaged.
     pub(in crate::writer) fn decide_with_projections(
         &mut self,
         appends: &[Append],
@@ -60,70 +63,32 @@ impl Writer {
                 None => self.fetch(appends, heads)?,
             };
             let mut batch = Batch::new(facts, heads.clone(), recorded_at);
-            let tried = if refused.is_empty() {
-                self.try_at_once(appends, heads, &mut batch)
-            } else {
-                self.try_one_by_one(appends, heads, &mut batch, &refused)
-            };
-            match tried {
+            match self.try_batch(appends, heads, &mut batch, &refused) {
                 Ok(answers) => return Ok(Decided { batch, touched, answers }),
                 Err(Broken::Failed(failure)) => return Err(failure),
-                Err(Broken::Run(_, RunError::Storage(error))) => return Err(self.roll_back(error)),
-                Err(Broken::Run(index, RunError::Refused(refusal))) => {
+                Err(Broken::Run(RunError::Storage(error))) => return Err(self.roll_back(error)),
+                Err(Broken::Transaction(index, refusal)) => {
                     self.abandon()?;
                     let known = refused.insert(index, refusal);
                     assert!(known.is_none(), "an append that was refused is not run again");
                 }
-                Err(Broken::Run(_, RunError::Broken(projection, error))) => {
+                Err(Broken::Run(RunError::Broken(projection, error))) => {
                     self.abandon()?;
                     self.was_broken(projection, error);
                 }
-                Err(Broken::Run(_, RunError::Moved(projection))) => {
+                Err(Broken::Run(RunError::Moved(projection))) => {
                     self.abandon()?;
                     moved += 1;
                     self.was_moved(projection, moved >= MOVED_MAX);
                 }
+                Err(Broken::Run(RunError::Refused(_))) => unreachable!("a refusal is the outcome of its append"),
             }
             // What was rolled back of the index work is still due.
             self.work.blocks = due_blocks;
         }
     }
 
-    /// Decides all of them, then runs the projections on those that were accepted.
-    fn try_at_once(
-        &mut self,
-        appends: &[Append],
-        heads: &Checkpoint,
-        batch: &mut Batch,
-    ) -> std::result::Result<Vec<Answer>, Broken> {
-        let mut decide = |append: &Append| {
-            let objection = |events: &[_]| self.projections.unavailable(events).map_or(Ok(()), Err);
-            batch.decide_unless(append.clone(), objection).map_err(AppendError::Store)
-        };
-        let answers: Vec<Answer> = appends.iter().map(&mut decide).collect();
-        if batch.events().is_empty() {
-            return Ok(answers);
-        }
-        self.begin_with_index_work().map_err(Broken::Failed)?;
-        let mut running = self.projections.running(&self.conn);
-        let mut events = batch.events();
-        for (index, answer) in answers.iter().enumerate() {
-            if let Ok(AppendOutcome::Appended(appended)) = answer
-                && !appended.duplicate
-            {
-                let accepted = appended.last_position.0 - appended.first_position.0 + 1;
-                let (of_this, others) = events.split_at(accepted as usize);
-                running.append(of_this).map_err(|error| Broken::Run(index, error))?;
-                events = others;
-            }
-        }
-        assert!(events.is_empty(), "every event of a batch belongs to an append that was accepted");
-        running.move_progress(heads, batch.heads()).map_err(|error| Broken::Run(appends.len(), error))?;
-        Ok(answers)
-    }
-
-    /// Decides one after the other and runs the projections on each before the next is decided.
-    fn try_one_by_one(
+    fn try_batch(
         &mut self,
         appends: &[Append],
         heads: &Checkpoint,
@@ -140,8 +105,8 @@ impl Writer {
                 }
                 match refused.get(&index) {
                     Some(refusal) => Err(Objection::Refused(refusal.clone())),
-                    None => running.append_alone(events).map_err(|error| match error {
-                        RunError::Refused(refusal) if !self.conn.is_autocommit() => Objection::Refused(refusal),
+                    None => running.append(events).map_err(|error| match error {
+                        RunError::Refused(refusal) => Objection::Refused(refusal),
                         error => Objection::Run(error),
                     }),
                 }
@@ -149,8 +114,11 @@ impl Writer {
             answers.push(match decided {
                 Ok(outcome) => Ok(outcome),
                 Err(Objection::Unavailable(why)) => Err(AppendError::Store(why)),
+                Err(Objection::Refused(refusal)) if self.conn.is_autocommit() => {
+                    return Err(Broken::Transaction(index, refusal));
+                }
                 Err(Objection::Refused(refusal)) => Ok(AppendOutcome::Refused(refusal)),
-                Err(Objection::Run(error)) => return Err(Broken::Run(index, error)),
+                Err(Objection::Run(error)) => return Err(Broken::Run(error)),
             });
         }
         if batch.events().is_empty() {
@@ -158,7 +126,7 @@ impl Writer {
             self.abandon().map_err(Broken::Failed)?;
             return Ok(answers);
         }
-        running.move_progress(heads, batch.heads()).map_err(|error| Broken::Run(appends.len(), error))?;
+        running.finish(heads, batch.heads()).map_err(Broken::Run)?;
         Ok(answers)
     }
 

@@ -1,0 +1,2 @@
+-- Begins what the projections do for some appends. No binds.
+SAVEPOINT some_appends

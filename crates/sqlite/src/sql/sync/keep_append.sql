@@ -1,2 +1,0 @@
--- Keeps what the projections did for one append. No binds.
-RELEASE one_append

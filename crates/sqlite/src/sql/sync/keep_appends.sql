@@ -1,0 +1,2 @@
+-- Keeps what the projections did for some appends. No binds.
+RELEASE some_appends

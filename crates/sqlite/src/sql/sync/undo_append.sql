@@ -1,2 +1,0 @@
--- Undoes what the projections did for one append. No binds.
-ROLLBACK TO one_append
