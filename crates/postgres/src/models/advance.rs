@@ -5,9 +5,10 @@ use pacioli_core::place::Place;
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced, BuildNumber, EngineError, Role, State};
 use pacioli_projection::file::Name;
 
-use super::builds::{find, hold, in_transaction, known, set_state, write_state};
+use super::builds::{find, hold, known, set_state, write_state};
 use super::check::engine_error;
 use super::home::Home;
+use super::transaction::in_transaction;
 use crate::error::Error;
 
 /// Positions that one step looks at, at most, found or not: what a rare type costs stays bounded.
@@ -26,7 +27,7 @@ pub(super) async fn advance(home: &Home, advance: Advance) -> Result<Advanced, A
         let (after, up_to) = (advance.after.0 as i64, up_to as i64);
         Ok(worker.query_one(&statement, &[&name, &number, &stream_worker, &part, &after, &up_to, &events_max]).await?)
     };
-    let row = step.await.map_err(|error| told(error))?;
+    let row = step.await.map_err(told)?;
     match (row.get::<_, Option<i64>>(0), row.get::<_, Option<i64>>(1)) {
         (Some(position), Some(events)) => Ok(Advanced { position: Position(position as u64), events: events as u64 }),
         _ => Err(AdvanceError::Moved),

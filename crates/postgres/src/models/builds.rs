@@ -1,27 +1,21 @@
 //! Builds: begun, put into service, taken back, dropped.
 
-use std::time::Duration;
-
 use pacioli_projection::Projection;
 use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Role, State};
 use pacioli_projection::file::{Makes, Mode, Name, Severity};
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
 use super::catalogue;
 use super::check::{engine_error, lay};
 use super::home::{Home, Worker};
-use super::sync::{self, Halt};
+use super::sync;
+use super::transaction::{Halt, in_transaction, with_patience};
 use crate::connect::Session;
 use crate::error::{Error, OfHandler, Result};
 use crate::row::Moment;
 
 /// The longest name that PostgreSQL takes.
 const NAME_BYTES_MAX: usize = 63;
-/// How long one try to change what people query waits for those who query: everybody behind it waits as long.
-const LOCK_PATIENCE: &str = "100ms";
-/// How long it is tried.
-const SWAP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A build as its projection's commands see it: the row, locked.
 pub(super) struct Known {
@@ -32,29 +26,6 @@ pub(super) struct Known {
     pub(super) state: String,
     pub(super) in_appends: bool,
     pub(super) workers: i32,
-}
-
-/// Runs a command in a transaction of its own, which is durable once it is over.
-pub(super) async fn in_transaction<T, E: From<Halt>>(
-    session: &Session,
-    work: impl Future<Output = std::result::Result<T, E>>,
-) -> std::result::Result<T, E> {
-    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on";
-    let transaction = async {
-        session.batch_execute(begin).await.map_err(Halt::from)?;
-        match work.await {
-            Ok(done) => {
-                session.batch_execute("COMMIT").await.map_err(Halt::from)?;
-                Ok(done)
-            }
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = session.batch_execute("ROLLBACK").await;
-                Err(error)
-            }
-        }
-    };
-    session.whole(transaction).await
 }
 
 /// Makes the tables of a new build and writes it down.
@@ -252,33 +223,6 @@ pub(super) async fn hold(home: &Home, session: &Session, name: &Name, number: Bu
     let number = number.0 as i32;
     session.query(&home.fill(sql!("models/builds/lock_progress")), &[&name.as_str(), &number]).await?;
     Ok(())
-}
-
-/// Tries what has to wait for people who query, each time for a moment only: whoever comes after it would wait too.
-async fn with_patience<T, F>(worker: &Worker, mut attempt: impl FnMut() -> F) -> std::result::Result<T, Halt>
-where
-    F: Future<Output = std::result::Result<T, Halt>>,
-{
-    let deadline = Instant::now() + SWAP_PATIENCE;
-    let mut pause = Duration::from_millis(20);
-    loop {
-        let with_timeout = async {
-            worker.batch_execute(&format!("SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")).await?;
-            attempt().await
-        };
-        match in_transaction(worker, with_timeout).await {
-            Err(Halt::Locked(error)) if Instant::now() >= deadline => {
-                return Err(Halt::Other(EngineError::Store(pacioli_core::StoreError::new(format!(
-                    "queries have held the tables for {} s, and others would have to wait behind them; try again ({error})",
-                    SWAP_PATIENCE.as_secs()
-                )))));
-            }
-            Err(Halt::Locked(_)) => {}
-            done => return done,
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(500));
-    }
 }
 
 /// Lets a build that fills serve.

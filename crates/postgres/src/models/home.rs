@@ -45,16 +45,22 @@ impl Names {
         format!("{}_projector", self.schema)
     }
 
-    /// The relation that handlers read events from, with its schema.
-    pub(crate) fn log_relation(&self) -> String {
-        if self.is_beside_the_log { format!("{}.events", self.schema) } else { format!("{}.events", self.catalogue()) }
+    /// The schema in which the log's `events` and `heads` are.
+    fn log_schema(&self) -> String {
+        if self.is_beside_the_log { self.schema.clone() } else { self.catalogue() }
     }
 
-    /// Puts the names into a statement: `{catalogue}`, `{read}`, `{log}`, `{schema}`.
+    /// The relation that handlers read events from, with its schema.
+    pub(crate) fn log_relation(&self) -> String {
+        format!("{}.events", self.log_schema())
+    }
+
+    /// Puts the names into a statement: `{catalogue}`, `{read}`, `{log}` and `{heads}`, which are the log's, and `{schema}`.
     pub(crate) fn fill(&self, sql: &str) -> String {
         sql.replace("{catalogue}", &self.catalogue())
             .replace("{read}", &self.read_schema())
             .replace("{log}", &self.log_relation())
+            .replace("{heads}", &format!("{}.heads", self.log_schema()))
             .replace("{schema}", &self.schema)
     }
 }
@@ -64,8 +70,6 @@ pub(crate) struct Home {
     store: PostgresStore,
     connector: Connector,
     names: Names,
-    /// The role that owns what is made here; `None` where this login does.
-    role: Option<String>,
     pool: managed::Pool<Workers>,
     parsed: Mutex<HashMap<(String, String), Arc<Projection>>>,
     trials: AtomicU64,
@@ -85,14 +89,14 @@ pub(crate) type Worker = managed::Object<Workers>;
 impl Home {
     pub(super) fn new(store: PostgresStore, connector: Connector, names: Names, role: Option<String>) -> Home {
         let shared = names.is_beside_the_log.then(|| Arc::clone(store.shared()));
-        let manager = Workers { connector: connector.clone(), shared, role: role.clone() };
+        let manager = Workers { connector: connector.clone(), shared, role };
         let pool = managed::Pool::builder(manager)
             .max_size(WORKERS_MAX)
             .runtime(deadpool::Runtime::Tokio1)
             .wait_timeout(Some(POOL_PATIENCE))
             .build()
             .expect("a pool with a runtime for its timeouts");
-        Home { store, connector, names, role, pool, parsed: Mutex::default(), trials: AtomicU64::default() }
+        Home { store, connector, names, pool, parsed: Mutex::default(), trials: AtomicU64::default() }
     }
 
     /// The store whose log is read.
@@ -100,19 +104,9 @@ impl Home {
         &self.store
     }
 
-    /// What connects to the read models' database, as the login that fills them.
-    pub(crate) fn connector(&self) -> &Connector {
-        &self.connector
-    }
-
     /// Where the read models' database is.
     pub(crate) fn location(&self) -> &Location {
         self.connector.location()
-    }
-
-    /// The role that owns what is made here, where it is not this login.
-    pub(crate) fn role(&self) -> Option<&str> {
-        self.role.as_deref()
     }
 
     /// The name after which all others are made.
@@ -174,6 +168,7 @@ pub(crate) struct Workers {
     connector: Connector,
     /// The store that is in the same database.
     shared: Option<Arc<Shared>>,
+    /// The role that owns what is made here; `None` where this login does.
     role: Option<String>,
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use pacioli_projection::engine::{BuildNumber, EngineError, Materialized};
 use pacioli_projection::file::Name;
 
-use super::builds::in_transaction;
 use super::check::engine_error;
 use super::home::Home;
+use super::transaction::in_transaction;
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::row::Moment;

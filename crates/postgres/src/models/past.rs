@@ -5,11 +5,11 @@ use pacioli_core::{EventStore, StoreError, Timestamp};
 use pacioli_projection::engine::{EngineError, Moment};
 use pacioli_projection::file::Name;
 
-use super::builds::in_transaction;
 use super::check::engine_error;
 use super::copies;
 use super::fold::{Fold, Original, at, start};
 use super::home::Home;
+use super::transaction::in_transaction;
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::row;

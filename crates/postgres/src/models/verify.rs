@@ -6,11 +6,11 @@ use pacioli_core::place::{Checkpoint, Partition, Position};
 use pacioli_projection::engine::{BuildNumber, EngineError, Sample, Verified};
 use pacioli_projection::file::{Makes, Name};
 
-use super::builds::in_transaction;
 use super::check::engine_error;
 use super::fold::{Fold, Original, Stand};
 use super::home::Home;
 use super::past::{keep_scratch, release};
+use super::transaction::in_transaction;
 use crate::connect::Session;
 use crate::error::{Error, Result};
 
