@@ -155,7 +155,9 @@ impl ReadModels {
         // still the one that serves is asked.
         let known = shared.catalogue.latest().family(name).and_then(|family| family.serving);
         if let Some(known) = known.filter(|serving| serving.projection.mode == Mode::Sync)
-            && shared.engine.serving(name).await.map_err(ask_error)?.is_some_and(|(number, _)| number == known.number)
+            && let Some((number, stands)) = shared.engine.serving(name).await.map_err(ask_error)?
+            && number == known.number
+            && least(&stands, partitions, epoch).covers(at_least)
         {
             return Ok(());
         }
