@@ -17,6 +17,7 @@
 
 pub mod answer;
 mod catalogue;
+mod crash;
 pub mod engine;
 pub mod file;
 mod moment;
@@ -25,6 +26,7 @@ mod runner;
 pub mod service;
 pub mod state;
 
+pub use crash::crash_point;
 pub use engine::Engine;
 pub use file::Projection;
 pub use service::{ReadModels, ReadModelsOptions};

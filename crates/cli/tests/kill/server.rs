@@ -1,25 +1,28 @@
 //! The server as a process of its own, to be killed.
 
-use std::io::{BufRead, BufReader};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a start or a clean end may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `pacioli serve` on a data directory and a port that it keeps over restarts. Killed when dropped.
+/// `pacioli serve` on a store and a port that it keeps over restarts. Killed when dropped.
 pub(crate) struct Server {
-    data: PathBuf,
+    options: Vec<String>,
+    /// What all of them said.
+    log: PathBuf,
     address: String,
     child: Child,
 }
 
 impl Server {
-    /// Starts it on a free port and waits until it listens.
-    pub(crate) fn start(data: &Path) -> Server {
-        let (child, address) = spawn(data, "127.0.0.1:0");
-        Server { data: data.to_owned(), address, child }
+    /// Starts it on a free port, with these options and environment, and waits until it listens.
+    pub(crate) fn start(options: &[String], log: &Path, environment: &[(&str, &str)]) -> Server {
+        let (child, address) = spawn(options, "127.0.0.1:0", log, environment);
+        Server { options: options.to_vec(), log: log.to_owned(), address, child }
     }
 
     /// Where it listens.
@@ -35,19 +38,34 @@ impl Server {
 
     /// Starts it again where it was.
     pub(crate) fn restart(&mut self) {
-        (self.child, _) = spawn(&self.data, &self.address);
+        self.restart_in(&[]);
+    }
+
+    /// The same in another environment.
+    pub(crate) fn restart_in(&mut self, environment: &[(&str, &str)]) {
+        (self.child, _) = spawn(&self.options, &self.address, &self.log, environment);
+    }
+
+    /// Sends a signal: `TERM`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
     }
 
     /// SIGTERM; returns the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        self.signal("TERM");
+        self.ended_within(PATIENCE)?.code()
+    }
+
+    /// How it ended, if it does in time.
+    pub(crate) fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < patience {
             if let Some(status) = self.child.try_wait().expect("its status") {
-                return status.code();
+                return Some(status);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(5));
         }
         None
     }
@@ -60,18 +78,22 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &Path, listen: &str) -> (Child, String) {
+fn spawn(options: &[String], listen: &str, log: &Path, environment: &[(&str, &str)]) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_pacioli"))
-        .args(["serve", "--listen", listen, "--data"])
-        .arg(data)
+        .args(["serve", "--listen", listen])
+        .args(options)
+        .env_remove("PACIOLI_CRASH_POINT")
+        .envs(environment.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the server starts");
     let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut log = OpenOptions::new().create(true).append(true).open(log).expect("a file for what it says");
     let mut said = Vec::new();
     let address = loop {
         let Some(Ok(line)) = lines.next() else { panic!("the server ended at start: {said:?}") };
+        let _ = writeln!(log, "{line}");
         match line.split_once("http://127.0.0.1:") {
             Some((_, rest)) => {
                 let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -80,7 +102,11 @@ fn spawn(data: &Path, listen: &str) -> (Child, String) {
             None => said.push(line),
         }
     };
-    // What it says later is read and dropped, so that it never blocks on a full pipe.
-    std::thread::spawn(move || for _ in lines {});
+    // What it says later is read too, so that it never blocks on a full pipe.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = writeln!(log, "{line}");
+        }
+    });
     (child, address)
 }

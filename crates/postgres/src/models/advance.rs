@@ -2,6 +2,7 @@
 
 use pacioli_core::Position;
 use pacioli_core::place::Place;
+use pacioli_projection::crash_point;
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced, BuildNumber, EngineError, Role, State};
 use pacioli_projection::file::Name;
 
@@ -28,6 +29,7 @@ pub(super) async fn advance(home: &Home, advance: Advance) -> Result<Advanced, A
         Ok(worker.query_one(&statement, &[&name, &number, &stream_worker, &part, &after, &up_to, &events_max]).await?)
     };
     let row = step.await.map_err(told)?;
+    crash_point("advance:after-commit");
     match (row.get::<_, Option<i64>>(0), row.get::<_, Option<i64>>(1)) {
         (Some(position), Some(events)) => Ok(Advanced { position: Position(position as u64), events: events as u64 }),
         _ => Err(AdvanceError::Moved),

@@ -1,6 +1,6 @@
 //! Builds: begun, put into service, taken back, dropped.
 
-use pacioli_projection::Projection;
+use pacioli_projection::{Projection, crash_point};
 use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Role, State};
 use pacioli_projection::file::{Makes, Mode, Name, Severity};
 use sha2::{Digest, Sha256};
@@ -48,6 +48,7 @@ pub(super) async fn begin(
     let worker = home.worker().await.map_err(engine_error)?;
     let (began_at, served_at, number, role) =
         in_transaction(&worker, begin_in_transaction(home, &worker, projection, workers)).await?;
+    crash_point("begin:after-commit");
     let epoch_head = home.store().shared().recent.heads();
     let epoch = epoch_head.epoch();
     let progress = (0..workers as u16).flat_map(|worker| {
@@ -145,7 +146,10 @@ async fn begin_in_transaction(
     };
     let made: Result<Option<_>> = work.await;
     match made.map_err(engine_error)? {
-        Some((began_at, served_at)) => Ok((began_at, served_at, number, role)),
+        Some((began_at, served_at)) => {
+            crash_point("begin:before-commit");
+            Ok((began_at, served_at, number, role))
+        }
         None => Err(EngineError::File(findings)),
     }
 }
@@ -235,6 +239,7 @@ pub(super) async fn swap(home: &Home, name: &Name, number: BuildNumber) -> std::
         sync::approach(home, &worker, name, number).await?;
     }
     with_patience(&worker, || swap_in_transaction(home, &worker, name, number)).await?;
+    crash_point("swap:after-commit");
     super::scratch::sweep_soon(home, &worker).await;
     Ok(())
 }
@@ -269,6 +274,7 @@ async fn swap_in_transaction(
     if build.is_sync {
         sync::register(home, session, name, build).await?;
     }
+    crash_point("swap:before-commit");
     Ok(())
 }
 
@@ -327,11 +333,14 @@ pub(super) async fn drop_build(home: &Home, name: &Name, number: BuildNumber) ->
                     worker.batch_execute(&drop).await?;
                 }
             }
-            forget(home, &worker, name, build).await
+            forget(home, &worker, name, build).await?;
+            crash_point("drop:before-commit");
+            Ok(())
         };
         work.await.map_err(Halt::from)
     };
     with_patience(&worker, drop).await?;
+    crash_point("drop:after-commit");
     super::scratch::sweep_soon(home, &worker).await;
     Ok(())
 }

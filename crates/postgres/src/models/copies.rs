@@ -1,6 +1,7 @@
 //! Copies of the tables of a build, from which a fold to a later moment begins.
 
 use pacioli_core::place::{Checkpoint, Partition, Position};
+use pacioli_projection::crash_point;
 use pacioli_projection::engine::{BuildNumber, EngineError};
 use pacioli_projection::file::Name;
 
@@ -48,9 +49,11 @@ pub(super) async fn keep(
         for row in worker.query(&home.fill(sql!("models/copies/take_old")), &[&name, &COPIES_MAX]).await? {
             super::scratch::give_up(home, &worker, row.get(0)).await?;
         }
+        crash_point("copy:before-commit");
         Ok::<_, Error>(stands)
     };
     let stands = in_transaction(&worker, async { copy.await.map_err(engine_error) }).await?;
+    crash_point("copy:after-commit");
     super::scratch::sweep_soon(home, &worker).await;
     Ok(least(home, &stands))
 }

@@ -11,6 +11,7 @@ use pacioli_core::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::crash_point;
 use crate::engine::BuildNumber;
 use crate::file::Name;
 use crate::moment::parse_time;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
 /// Appends what was done. It is done already, and not undone where this fails: that is a line in the server's log, with
 /// all that the event would have said.
 pub(crate) async fn record(shared: &Shared, name: &Name, command: Command, by: Option<&str>) {
+    crash_point("record:before-append");
     let (event_type, data) = command.event(name);
     if let Err(error) = append(&*shared.store, name, event_type, &data, by).await {
         tracing::error!(

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use pacioli_core::store::StoreError;
 use pacioli_core::{Place, RecordedEvent};
+use pacioli_projection::crash_point;
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced};
 
 use super::build::{BuildFile, Writing};
@@ -79,7 +80,9 @@ pub(super) fn advance(
         let applied = found.events.len() as u64;
         let moved = params![worker, partition.0, found.up_to.0 as i64, applied as i64];
         writing.conn.prepare_cached(sql!("models/move_progress"))?.execute(moved)?;
+        crash_point("advance:before-commit");
         commit(&writing.conn, &found.events)?;
+        crash_point("advance:after-commit");
         file.moved(worker, partition, found.up_to, applied);
         Ok(Advanced { position: found.up_to, events: applied })
     });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 
 use pacioli_core::place::Checkpoint;
+use pacioli_projection::crash_point;
 use pacioli_projection::engine::{BuildNumber, EngineError};
 use pacioli_projection::file::Name;
 
@@ -39,12 +40,15 @@ impl Models {
         let forgotten: Vec<Copied> = of_same.skip(COPIES_MAX - 1).collect();
         let written = catalogue.change(|conn| {
             forgotten.iter().try_for_each(|old| catalogue::delete_copy(conn, &old.file))?;
-            catalogue::insert_copy(conn, &copy, now)
+            catalogue::insert_copy(conn, &copy, now)?;
+            crash_point("copy:before-commit");
+            Ok(())
         });
         if let Err(error) = written {
             let _ = files::remove_database(&self.files.copies().join(&copy.file));
             return Err(engine_error(error));
         }
+        crash_point("copy:after-commit");
         for old in forgotten {
             let _ = files::remove_database(&self.files.copies().join(&old.file));
         }

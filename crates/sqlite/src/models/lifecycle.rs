@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use pacioli_core::Timestamp;
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
-use pacioli_projection::Projection;
+use pacioli_projection::{Projection, crash_point};
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, Role, State};
 use pacioli_projection::file::{Finding, Mode, Name, Severity};
 
@@ -228,9 +228,11 @@ impl Models {
                     served_at: (role == Role::Serving).then_some(now),
                 },
             )?;
+            crash_point("begin:before-commit");
             Ok(number)
         });
         let number = number.map_err(engine_error)?;
+        crash_point("begin:after-commit");
         let builds = self.publish_and_close_readers(&catalogue)?;
         let begun = builds.find(&name, number).map(Known::as_build);
         begun.ok_or_else(|| EngineError::Refused(format!("build {} of `{name}` is gone already", number.0)))
@@ -281,6 +283,7 @@ impl Models {
             return self.set_state_of_sync(&known, &State::Running);
         }
         self.pass_over(&known, place)?;
+        crash_point("skip:half");
         catalogue.change(|conn| catalogue::set_state(conn, name, number, &State::Running)).map_err(engine_error)?;
         self.publish(&catalogue).map(drop)
     }
@@ -343,7 +346,9 @@ impl Models {
             if let Some(serving) = serving {
                 catalogue::set_role(conn, name, serving.listed.number, Role::Kept, None)?;
             }
-            catalogue::set_role(conn, name, number, Role::Serving, Some(now))
+            catalogue::set_role(conn, name, number, Role::Serving, Some(now))?;
+            crash_point("swap:before-commit");
+            Ok(())
         };
         if filling.listed.projection.mode == Mode::Sync {
             let served = self.serve_sync(&filling, || catalogue.change(swap).map_err(engine_error));
@@ -359,6 +364,7 @@ impl Models {
                 self.stop_sync(name)?;
             }
         }
+        crash_point("swap:after-commit");
         self.folds.forget(name.as_str());
         self.publish_and_close_readers(&catalogue)?;
         if let Some(serving) = serving {
@@ -395,9 +401,12 @@ impl Models {
             copies.iter().filter(|copy| copy.name == name.as_str() && !hashes.contains(&copy.hash.as_str())).collect();
         let dropped = catalogue.change(|conn| {
             copies.iter().try_for_each(|copy| catalogue::delete_copy(conn, &copy.file))?;
-            catalogue::delete_build(conn, name, number)
+            catalogue::delete_build(conn, name, number)?;
+            crash_point("drop:before-commit");
+            Ok(())
         });
         dropped.map_err(engine_error)?;
+        crash_point("drop:after-commit");
         if known.is_run_by_writer() {
             self.stop_sync(name)?;
         }

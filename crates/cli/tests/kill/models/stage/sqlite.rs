@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::Value;
 
 use super::{Look, Seen, Serves, Stage, data};
-use crate::fold::{Fact, Stand, Tables, row, tables_of};
+use crate::models::fold::{Fact, Stand, Tables, row, tables_of};
 
 /// A data directory.
 pub(crate) struct Sqlite {

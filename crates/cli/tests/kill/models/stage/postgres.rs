@@ -7,7 +7,7 @@ use pacioli_pgtest::{Cluster, ClusterOptions};
 use serde_json::Value;
 
 use super::{Look, Seen, Serves, Stage, data};
-use crate::fold::{Fact, MODELS, Stand, Tables, row, tables_of};
+use crate::models::fold::{Fact, MODELS, Stand, Tables, row, tables_of};
 
 /// A store in a database of its own.
 pub(crate) struct Postgres {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fold::{Fact, Stand, Tables};
+use crate::models::fold::{Fact, Stand, Tables};
 
 pub(crate) use postgres::Postgres;
 pub(crate) use sqlite::Sqlite;
