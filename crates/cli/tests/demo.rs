@@ -35,6 +35,11 @@ fn the_story_is_whole_and_short_and_always_the_same() {
         "pacioli read account-luca",
         "as of version 2",
         "pacioli import",
+        "pacioli projection add balances.sql",
+        "--at-least 0:50004",
+        "{\"accounts\":1001,",
+        "--as-of 2024-11-10T12:00:00Z",
+        "{\"amount\":150}",
         " events/s",
     ] {
         assert!(told.out.contains(part), "{part}: {}", told.out);

@@ -12,6 +12,7 @@ mod imports;
 mod model_benches;
 mod postgres;
 mod postgres_benches;
+mod read_models;
 mod readme;
 mod reads;
 mod servers;

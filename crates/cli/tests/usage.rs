@@ -2,7 +2,7 @@
 
 use crate::support::{commands_that_only_read, pacioli, run};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "demo",
     "serve",
     "append",
@@ -10,6 +10,9 @@ const COMMANDS: [&str; 17] = [
     "log",
     "streams",
     "head",
+    "projection",
+    "query",
+    "diff",
     "import",
     "export",
     "backup",
@@ -33,6 +36,14 @@ fn every_command_shows_examples() {
         assert!(long.out.contains("Examples:\n") && long.out.contains(&format!("  pacioli {command}")), "{}", long.out);
     }
     assert!(!help.out.contains("floor-server"));
+    for projection in [
+        "add", "list", "status", "rebuild", "cancel", "pause", "resume", "retry", "skip", "rollback", "verify",
+        "refresh", "drop",
+    ] {
+        let long = run(["projection", projection, "--help"]);
+        let example = format!("  pacioli projection {projection}");
+        assert!(long.code == 0 && long.out.contains("Examples:\n") && long.out.contains(&example), "{}", long.out);
+    }
     assert!(run(["--version"]).out.starts_with("pacioli "));
 }
 

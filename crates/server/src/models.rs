@@ -85,7 +85,7 @@ impl EngineSource {
         match self {
             EngineSource::Memory => None,
             EngineSource::Sqlite(_) => Some(("rewind.sql", pacioli_sqlite::models::REWIND)),
-            EngineSource::Postgres(_) => None,
+            EngineSource::Postgres(_) => Some(("rewind.sql", pacioli_postgres::models::REWIND)),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
-use crate::output::{Column, Table, count_of, say};
+use crate::output::{Column, Table, say};
 use crate::read_models::ReadModelsDoor;
 
 /// Characters of a cell at most.
@@ -45,7 +45,9 @@ pub(super) async fn table(door: &ReadModelsDoor, ask: Ask) -> Result<(), Failure
         table.print(&mut out, &rows.iter().map(cells).collect::<Vec<Vec<String>>>())?;
         out.flush()?;
     }
-    say(&count_of(rows.len() as u64, "row"));
+    if rows.is_empty() {
+        say("no rows");
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod appender;
 mod backup;
 mod errors;
+mod http;
 mod lost_answers;
 mod reads;
 mod services;

@@ -9,10 +9,13 @@ use pacioli_projection::Projection;
 use pacioli_projection::engine::{Build, BuildNumber, Failed, Progress, Role, State};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
+use super::foreign;
 use super::home::{Home, Names, take_role};
 use crate::connect::Session;
 use crate::error::{Error, Result};
+use crate::location::Location;
 use crate::row::Moment;
 
 const MIGRATIONS: &[(i32, &str)] = &[(1, sql!("models/catalogue/0001_create_the_catalogue"))];
@@ -24,13 +27,14 @@ const DEFINITIONS: &[&str] =
 
 /// Makes the catalogue and the schema of views where they are missing, and says as which role to go on: the one that owns
 /// them, where it is not this login itself.
-pub(super) async fn make(session: &Session, names: &Names) -> Result<Option<String>> {
+pub(super) async fn make(session: &Session, names: &Names, log: &Location) -> Result<Option<String>> {
     let owner = find_owner(session, names).await?;
-    if owner.is_some() && is_current(session, names).await? {
+    // Where the log is may have changed, and its password, if it is elsewhere.
+    if names.is_beside_the_log && owner.is_some() && is_current(session, names).await? {
         return Ok(owner.flatten());
     }
     session.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
-    match make_in_transaction(session, names).await {
+    match make_in_transaction(session, names, log).await.map_err(|error| advise(error, names)) {
         Ok(role) => {
             session.batch_execute("COMMIT").await?;
             Ok(role)
@@ -40,6 +44,17 @@ pub(super) async fn make(session: &Session, names: &Names) -> Result<Option<Stri
             let _ = session.batch_execute("ROLLBACK").await;
             Err(error)
         }
+    }
+}
+
+fn advise(error: Error, names: &Names) -> Error {
+    match error.state() {
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Error::Store(format!(
+            "the read models of schema `{}` have to be made or brought up to date, and this login may not ({error}); open them              once as the database's owner, and GRANT {} to this login",
+            names.schema,
+            names.projector()
+        )),
+        _ => error,
     }
 }
 
@@ -87,7 +102,7 @@ fn definitions_hash(names: &Names) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn make_in_transaction(session: &Session, names: &Names) -> Result<Option<String>> {
+async fn make_in_transaction(session: &Session, names: &Names, log: &Location) -> Result<Option<String>> {
     let (catalogue, read) = (names.catalogue(), names.read_schema());
     // Two servers that start together: the second waits, and then finds everything made.
     session.execute(sql!("lock_migrations"), &[&catalogue]).await?;
@@ -99,6 +114,9 @@ async fn make_in_transaction(session: &Session, names: &Names) -> Result<Option<
             row.get::<_, bool>(2).then(|| names.projector())
         }
     };
+    if !names.is_beside_the_log {
+        foreign::prepare(session, names).await?;
+    }
     take_role(session, role.as_deref()).await?;
     let rows = session.query(sql!("models/catalogue/find_schemas"), &[&vec![&catalogue, &read]]).await?;
     let found: BTreeMap<String, Option<String>> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -126,6 +144,9 @@ async fn make_in_transaction(session: &Session, names: &Names) -> Result<Option<
     let (applied, version): (i32, Option<i32>) = row.map_or((0, None), |row| (row.get(0), row.get(2)));
     for (_, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > applied) {
         session.batch_execute(&names.fill(sql)).await?;
+    }
+    if !names.is_beside_the_log {
+        foreign::lead(session, names, log, role.as_deref()).await?;
     }
     if version.is_none_or(|version| version <= DEFINITIONS_VERSION) {
         for sql in DEFINITIONS {

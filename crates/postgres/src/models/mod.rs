@@ -17,6 +17,7 @@ mod check;
 mod compile;
 mod copies;
 mod fold;
+mod foreign;
 pub mod functions;
 mod home;
 mod infer;
@@ -52,6 +53,9 @@ use query::Queries;
 /// Workers of one build that advance at the same time, at most.
 const WORKERS_MAX: u16 = 8;
 
+/// The file of the projection `rewind`: one row an event with the fields it changed, and one row a stream with its state.
+pub const REWIND: &str = sql!("models/rewind");
+
 /// The read models of a PostgreSQL store, beside its log or in another database.
 pub struct PostgresModels {
     home: Arc<Home>,
@@ -77,7 +81,7 @@ impl PostgresModels {
         let names = Names { schema: connector.location().schema().to_owned(), is_beside_the_log };
         let make = async {
             let session = connector.connect(Purpose::Maintain).await?;
-            session.within(catalogue::make(&session, &names)).await
+            session.within(catalogue::make(&session, &names, store.shared().connector.location())).await
         };
         let role = make.await.map_err(Error::into_store_error)?;
         let home = Arc::new(Home::new(store.clone(), connector, names, role));

@@ -18,6 +18,8 @@ mod plain;
 mod reader;
 mod run;
 mod sessions;
+mod tree;
+mod words;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -73,7 +75,8 @@ impl Queries {
         let began = Instant::now();
         let Some(moment) = &query.as_of else { return self.reader.query(&query.sql, &[], query.limits).await };
         let names = self.named_by(&query.sql).await?;
-        let scratch = tokio::time::timeout(query.limits.time_max, self.home.fold_scratch(&names, moment)).await;
+        let fold = Box::pin(self.home.fold_scratch(&names, moment));
+        let scratch = tokio::time::timeout(query.limits.time_max, fold).await;
         let scratch = scratch.map_err(|_| QueryError::Late(query.limits.time_max))?.map_err(refused)?;
         let scratch =
             Discarded { home: Arc::clone(&self.home), schemas: scratch.schemas.clone(), scratch: Some(scratch) };

@@ -91,6 +91,9 @@ impl Collector for Projections {
         gauge("projection_stalled_seconds", "How long it has not moved though it is behind", &|status| {
             one(status.stalled_seconds)
         })?;
+        gauge("projection_drifted_rows", "Rows that differed from a fresh fold at the last check", &|status| {
+            maybe(status.verified.as_ref().map(|verified| verified.different as f64))
+        })?;
         gauge("projection_store_errors", "How often the storage failed while this server ran it", &|status| {
             one(status.store_errors as f64)
         })?;

@@ -1,6 +1,7 @@
 //! `pacioli demo`: the product's story, told by a real server on an embedded store in a temporary directory.
 
 mod narrator;
+mod read_model;
 mod seeded;
 
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use pacioli_core::{
     Append, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Delivery, Direction, EventStore, EventType,
     ExpectedVersion, NewEvent, PayloadChoice, ReadStream, RecordedEvent, StreamName, Subscribe, Timestamp, Version,
 };
-use pacioli_server::Models;
+use pacioli_projection::ReadModelsOptions;
+use pacioli_server::{EngineSource, Models, OpenReadModels};
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::failure::Failure;
@@ -62,7 +64,11 @@ impl Demo {
         let clock = Arc::new(StoryClock::new());
         let options = SqliteOptions { clock: Arc::clone(&clock) as _, ..SqliteOptions::default() };
         let embedded = SqliteStore::open(directory.path(), options).map_err(|error| Failure::failed(error.reason))?;
-        let host = Host::start(Arc::new(embedded), Models::Off { why: "it tells a story".to_owned() }).await?;
+        let engine = EngineSource::Sqlite(Arc::new(embedded));
+        let run = ReadModelsOptions { clock: Arc::clone(&clock) as _, ..ReadModelsOptions::default() };
+        let models = engine.open_read_models(OpenReadModels { run, ..OpenReadModels::default() }).await?;
+        let EngineSource::Sqlite(embedded) = engine else { unreachable!("it was made so above") };
+        let host = Host::start(embedded, Models::On(models)).await?;
         let target = host.connect().await?;
         let mut story = Story { store: target.store(), clock, ids: Ids::new(self.seed), tell: Narrator::new() };
         story.opening()?;
@@ -71,7 +77,8 @@ impl Demo {
         story.same_request_twice().await?;
         story.live_subscriber().await?;
         story.two_moments().await?;
-        story.bulk_load(&target).await?;
+        let head = story.bulk_load(&target).await?;
+        story.read_model(&target, &head).await?;
         story.closing()?;
         drop(story);
         drop(target);
@@ -180,7 +187,7 @@ impl Story {
         self.tell.gap()
     }
 
-    async fn bulk_load(&mut self, target: &Target) -> Result<(), Failure> {
+    async fn bulk_load(&mut self, target: &Target) -> Result<Checkpoint, Failure> {
         let sentence =
             format!("A bulk load: {} deposits, each an append of its own, each durable.", grouped(BULK_EVENTS));
         self.tell.step(&sentence)?;
@@ -212,7 +219,8 @@ impl Story {
             grouped(BULK_EVENTS),
             grouped(rate as u64)
         ))?;
-        self.tell.gap()
+        self.tell.gap()?;
+        Ok(head)
     }
 
     fn closing(&mut self) -> Result<(), Failure> {

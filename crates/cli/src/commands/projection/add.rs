@@ -62,22 +62,24 @@ impl Add {
                 added = adding => added,
                 never = shown(door, &file, &text) => never,
             };
-            added.map_err(|error| refused(error, &file))
+            added.map_err(|error| refused(error, &self.file))
         })
         .await?;
         let added: Added = understood(&answer)?;
-        added.warnings.iter().for_each(say_finding);
+        added.warnings.iter().for_each(|warning| say_finding(warning, &self.file));
         let mut out = std::io::stdout().lock();
         match self.output.form() {
             Form::Json => writeln!(out, "{}", String::from_utf8_lossy(&answer))?,
             Form::Table => {
-                let Added { name, version, .. } = &added;
-                let what = match added.outcome.as_str() {
-                    "unchanged" => "is known already; nothing to do",
-                    "rebuilding" => "is being filled beside the one that serves, and then takes over",
-                    _ => "runs",
-                };
-                writeln!(out, "{} version {version} {what}", plain(name))?;
+                let (name, version) = (plain(&added.name), added.version);
+                match added.outcome.as_str() {
+                    "unchanged" => writeln!(out, "{name} has version {version} already; nothing to do")?,
+                    "rebuilding" => writeln!(
+                        out,
+                        "rebuilding {name}: version {version} fills beside the one that serves, and then takes over"
+                    )?,
+                    _ => writeln!(out, "added {name}, version {version}")?,
+                }
             }
         }
         Ok(out.flush()?)
@@ -106,27 +108,31 @@ async fn shown<T>(door: &ReadModelsDoor, file: &str, text: &str) -> Result<T, Ht
 }
 
 /// Says what is wrong with the file, a line each; anything else is told as ever.
-fn refused(error: HttpError, file: &str) -> Failure {
+fn refused(error: HttpError, file: &Path) -> Failure {
     let HttpError::Problem(problem) = &error else { return error.into() };
     let findings = problem.member("findings").and_then(Value::as_array);
     let (Kind::FileRefused, Some(findings)) = (problem.kind(), findings) else { return error.into() };
-    findings.iter().for_each(say_finding);
+    findings.iter().for_each(|found| say_finding(found, file));
     let errors = findings.iter().filter(|found| found["severity"] == "error").count();
     let count = crate::output::count_of(errors as u64, "error");
-    Failure::new(Code::from(problem.exit_code()), format!("{file} cannot run: {count}; nothing was registered"))
+    Failure::new(
+        Code::from(problem.exit_code()),
+        format!("{} cannot run: {count}; nothing was registered", file.display()),
+    )
 }
 
-fn say_finding(found: &Value) {
+fn say_finding(found: &Value, file: &Path) {
     // Coloured by hand, because `say` would show the colours.
-    let _ = writeln!(std::io::stderr(), "{}", finding(found, Paint::stderr()));
+    let _ = writeln!(std::io::stderr(), "{}", finding(found, file, Paint::stderr()));
 }
 
-/// `balances.sql:12: error: …`
-fn finding(found: &Value, paint: Paint) -> String {
+/// `projections/balances.sql:12: error: …`, with the file as it was named here.
+fn finding(found: &Value, file: &Path, paint: Paint) -> String {
     let text = |name: &str| plain(found[name].as_str().unwrap_or(""));
     let severity = match found["severity"].as_str() {
         Some("warning") => paint.yellow("warning:"),
         _ => paint.red("error:"),
     };
-    format!("{}:{}: {severity} {}", text("file"), found["line"].as_u64().unwrap_or(1), text("problem"))
+    let line = found["line"].as_u64().unwrap_or(1);
+    format!("{}:{line}: {severity} {}", plain(&file.to_string_lossy()), text("problem"))
 }

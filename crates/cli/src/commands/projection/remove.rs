@@ -16,17 +16,18 @@ use crate::target::StoreArgs;
 /// The log is not touched: adding the file again fills the tables anew. It asks before it does it.
 #[derive(Args, Debug)]
 #[command(after_long_help = r#"Examples:
-  pacioli projection drop balances --kept        # what a rebuild left for a rollback
-  pacioli projection drop balances --all --yes"#)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["kept", "all"]))]
+  pacioli projection drop balances
+  pacioli projection drop balances --kept        # only what a rebuild left for a rollback
+  pacioli projection drop balances --all --yes   # the same as the first, without asking"#)]
 pub(super) struct Remove {
     /// The projection
     name: String,
     /// Only the version that is kept for a rollback
     #[arg(long)]
     kept: bool,
-    /// The projection with all its tables
-    #[arg(long)]
+    /// The projection with all its tables; so it is where nothing is said
+    #[arg(long, conflicts_with = "kept")]
+    #[expect(dead_code, reason = "it says what is done without it too")]
     all: bool,
     /// Do not ask
     #[arg(long)]

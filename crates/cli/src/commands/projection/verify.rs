@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::told::path;
 use crate::failure::{Code, Failure};
-use crate::output::{Form, OutputArgs, grouped, plain};
+use crate::output::{Form, OutputArgs, count_of, grouped, plain};
 use crate::progress::Progress;
 use crate::read_models::ReadModelsDoor;
 use crate::target::StoreArgs;
@@ -86,11 +86,12 @@ impl Verify {
                 for difference in &line.differences {
                     writeln!(out, "{}", plain(difference))?;
                 }
-                let found = match line.different {
-                    0 => "no difference".to_owned(),
-                    different => format!("{} differ", grouped(different)),
-                };
-                writeln!(out, "{} rows compared up to {}: {found}", grouped(line.rows), plain(&checkpoint))?;
+                let (name, checkpoint) = (plain(&self.name), plain(&checkpoint));
+                let rows = count_of(line.rows, "row");
+                match line.different {
+                    0 => writeln!(out, "{name} is what the log says: {rows} compared at {checkpoint}")?,
+                    _ => writeln!(out, "{rows} compared at {checkpoint}, {} differ", grouped(line.different))?,
+                }
             }
         }
         out.flush()?;

@@ -50,18 +50,24 @@ SET version = excluded.version,
     last_recorded_at = excluded.last_recorded_at,
     events = rewind_streams.events + 1,
     state = CASE
-        -- Without objects and nulls at the top the two are the same, and this one is faster.
-        WHEN NOT EXISTS (SELECT 1 FROM json_each(excluded.state) AS field WHERE field.type IN ('object', 'null'))
-        THEN json_patch(rewind_streams.state, excluded.state)
+        -- A merge patch, which is faster, does the same where no null is: objects are taken out first, so that they are replaced.
+        WHEN instr(excluded.state, 'null') = 0
+        THEN json_patch(
+            json_patch(
+                rewind_streams.state,
+                (SELECT json_group_object(key, NULL) FROM json_each(excluded.state) WHERE type = 'object')
+            ),
+            excluded.state
+        )
         ELSE (
-            SELECT json_group_object(field.key, field.value)
+            SELECT json_group_object(
+                field.key,
+                json(coalesce(excluded.state -> field.fullkey, rewind_streams.state -> field.fullkey))
+            )
             FROM (
-                SELECT known.key, coalesce(excluded.state -> known.fullkey, rewind_streams.state -> known.fullkey) AS value
-                FROM json_each(rewind_streams.state) AS known
+                SELECT key, fullkey FROM json_each(rewind_streams.state)
                 UNION ALL
-                SELECT new.key, excluded.state -> new.fullkey
-                FROM json_each(excluded.state) AS new
-                WHERE (rewind_streams.state -> new.fullkey) IS NULL
+                SELECT key, fullkey FROM json_each(excluded.state) WHERE (rewind_streams.state -> fullkey) IS NULL
             ) AS field
         )
     END;
