@@ -63,9 +63,9 @@ pub enum Value {
     Float(f64),
     /// A number with all its digits, as text: `12.50`, `NaN`.
     Decimal(String),
-    /// Text; also what has no kind of its own (dates, intervals, arrays), as the database writes it.
+    /// Text; also what has no kind of its own (dates, intervals), as the database writes it.
     Text(String),
-    /// A JSON document.
+    /// A JSON document as it is stored, so there may be lines in it; on PostgreSQL arrays and rows too.
     Json(String),
     /// Bytes.
     Bytes(Vec<u8>),

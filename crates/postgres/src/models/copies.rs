@@ -39,7 +39,8 @@ pub(super) async fn keep(
         let projection = &original.projection;
         let insert = home.fill(sql!("models/copies/insert_copy"));
         let (name, workers) = (projection.name.as_str(), original.workers);
-        worker.execute(&insert, &[&number, &name, &projection.hash, &workers, &schema]).await?;
+        let epoch = home.store().shared().recent.epoch().0 as i32;
+        worker.execute(&insert, &[&number, &name, &projection.hash, &workers, &schema, &epoch]).await?;
         let of = |one: fn(&Stand) -> i32| stands.iter().map(one).collect::<Vec<i32>>();
         let positions: Vec<i64> = stands.iter().map(|stand| stand.position).collect();
         let insert = home.fill(sql!("models/copies/insert_copy_progress"));
@@ -73,9 +74,11 @@ fn least(home: &Home, stands: &[Stand]) -> Checkpoint {
 pub(super) async fn load_nearest(fold: &mut Fold<'_>, cut: &Checkpoint) -> Result<()> {
     let (home, session, projection) = (fold.home, fold.session, &fold.original.projection);
     let positions: Vec<i64> = cut.iter().map(|place| place.position.0 as i64).collect();
+    let epoch = home.store().shared().recent.epoch().0 as i32;
     let find = home.fill(sql!("models/copies/find_copy"));
-    let found =
-        session.query_opt(&find, &[&projection.name.as_str(), &projection.hash, &fold.workers, &positions]).await?;
+    let found = session
+        .query_opt(&find, &[&projection.name.as_str(), &projection.hash, &fold.workers, &positions, &epoch])
+        .await?;
     let Some(found) = found else { return Ok(()) };
     let (number, copy): (i64, String) = (found.get(0), found.get(1));
     load(session, &copy, &fold.schema).await?;

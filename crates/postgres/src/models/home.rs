@@ -45,16 +45,22 @@ impl Names {
         format!("{}_projector", self.schema)
     }
 
-    /// The relation that handlers read events from, with its schema.
-    pub(crate) fn log_relation(&self) -> String {
-        if self.is_beside_the_log { format!("{}.events", self.schema) } else { format!("{}.events", self.catalogue()) }
+    /// The schema in which the log's `events` and `heads` are.
+    fn log_schema(&self) -> String {
+        if self.is_beside_the_log { self.schema.clone() } else { self.catalogue() }
     }
 
-    /// Puts the names into a statement: `{catalogue}`, `{read}`, `{log}`, `{schema}`.
+    /// The relation that handlers read events from, with its schema.
+    pub(crate) fn log_relation(&self) -> String {
+        format!("{}.events", self.log_schema())
+    }
+
+    /// Puts the names into a statement: `{catalogue}`, `{read}`, `{log}` and `{heads}`, which are the log's, and `{schema}`.
     pub(crate) fn fill(&self, sql: &str) -> String {
         sql.replace("{catalogue}", &self.catalogue())
             .replace("{read}", &self.read_schema())
             .replace("{log}", &self.log_relation())
+            .replace("{heads}", &format!("{}.heads", self.log_schema()))
             .replace("{schema}", &self.schema)
     }
 }

@@ -16,6 +16,7 @@ mod catalogue;
 mod check;
 mod compile;
 mod copies;
+mod epochs;
 mod fold;
 mod foreign;
 pub mod functions;
@@ -129,6 +130,7 @@ impl Engine for PostgresModels {
     async fn builds(&self) -> Result<Vec<Build>, EngineError> {
         let head = self.head().await?;
         let worker = self.home.worker().await.map_err(check::engine_error)?;
+        epochs::settle(&self.home, &worker).await?;
         let builds = catalogue::builds(&self.home, &worker, &head);
         worker.whole(worker.within(builds)).await.map_err(check::engine_error)
     }

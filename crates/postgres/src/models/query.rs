@@ -5,7 +5,7 @@
 //! 1. The login: the reader, who may read `{schema}_read` and nothing else. Without one, the store's own.
 //! 2. The transaction: `BEGIN READ ONLY`, stepped down to the reader's role where the login may; the text goes by the extended
 //!    protocol, which takes one statement; ROLLBACK in the end, and the session is looked at before it is used again.
-//! 3. The text: [`check`] lets through what it knows and nothing else, and what is sent is what it read.
+//! 3. The text: `check` lets through what it knows and nothing else, and what is sent is what it read.
 //! 4. The bounds: the server's clock, a cancel from outside, rows, bytes, and bytes before they are rows.
 
 mod check;

@@ -15,6 +15,8 @@ const REST_MAX: i64 = 2_000;
 const STEP_EVENTS: i32 = 5_000;
 /// Steps on the way there: who still falls behind after them will not get there.
 const STEPS_MAX: usize = 2_000;
+/// Steps that somebody else was faster with, or that were not to be.
+const MISSED_MAX: usize = 100;
 /// How long the locks of the heads are waited for, each.
 const HEADS_PATIENCE: &str = "1s";
 
@@ -28,6 +30,7 @@ pub(super) async fn approach(
     let number = number.0 as i32;
     let list = home.fill(sql!("models/sync/list_behind"));
     let advance = home.fill(sql!("models/builds/advance"));
+    let mut missed = 0;
     for _ in 0..STEPS_MAX {
         let rows = session.query(&list, &[&name.as_str(), &number, &REST_MAX]).await?;
         if rows.is_empty() {
@@ -38,7 +41,13 @@ pub(super) async fn approach(
             let up_to = head.min(after + (1 << 18));
             let params: [&(dyn postgres_types::ToSql + Sync); 7] =
                 [&name.as_str(), &number, &worker, &part, &after, &up_to, &STEP_EVENTS];
-            session.query(&advance, &params).await?;
+            let moved: Option<i64> = session.query_one(&advance, &params).await?.get(0);
+            missed += usize::from(moved.is_none());
+        }
+        if missed > MISSED_MAX {
+            let refused =
+                format!("`{name}` does not advance, or somebody else advances it: look at its status, and try again");
+            return Err(Halt::Other(EngineError::Refused(refused)));
         }
     }
     Err(Halt::Other(EngineError::Refused(format!(

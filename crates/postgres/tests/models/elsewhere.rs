@@ -2,7 +2,7 @@
 
 use pacioli_postgres::PostgresModels;
 use pacioli_projection::Engine;
-use pacioli_projection::engine::{BuildNumber, EngineError, Moment, Query, QueryLimits, Sample};
+use pacioli_projection::engine::{AdvanceError, BuildNumber, EngineError, Moment, Query, QueryLimits, Sample, State};
 
 use super::world::{BALANCES, COUNTS, World, catch_up, connect, event, name, projection};
 use crate::support::location;
@@ -67,4 +67,43 @@ async fn a_step_reads_no_more_of_the_log_than_it_is_to_look_at() {
         remote.contains("position > 5") && remote.contains("position <= 70") && remote.contains("ORDER BY"),
         "{remote}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_has_seen_what_the_log_lost_stops_and_one_that_has_not_goes_on() {
+    let (world, restored) = (World::new("models_lost").await, World::new("models_restored").await);
+    let elsewhere =
+        tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("models_ahead")).await.expect("a database");
+    world.deposit(2, 5).await;
+    let models = PostgresModels::open(&world.store, Some(location(&elsewhere)), None).await.expect("read models");
+    models.begin(&projection(BALANCES), 1).await.expect("it begins");
+    models.begin(&projection(COUNTS), 1).await.expect("it begins");
+    catch_up(&models, "balances", 1, 100).await.expect("it advances");
+    let counts = models.builds().await.expect("builds").remove(1);
+    models.advance(super::world::step(&counts, 0, 10, 4)).await.expect("it advances");
+    models.keep_copy(&name("counts"), BuildNumber(1)).await.expect("a copy");
+    models.keep_copy(&name("balances"), BuildNumber(1)).await.expect("a copy");
+    drop(models);
+    // The same log as a restore left it: its tail is gone, another epoch began.
+    restored.deposit(1, 5).await;
+    let rewind = "INSERT INTO pacioli.epochs (epoch, heads, system_id, timeline) SELECT 2, ARRAY[5], system_id, timeline FROM pacioli.epochs;
+                  UPDATE pacioli.heads SET epoch = 2";
+    restored.client().await.batch_execute(rewind).await.expect("an epoch");
+    let store = crate::support::open(&restored.url, crate::support::options()).await.expect("it opens");
+    let models = PostgresModels::open(&store, Some(location(&elsewhere)), None).await.expect("read models");
+    let stale = models.advance(super::world::step(&counts, 4, 5, 4)).await;
+    assert!(matches!(stale, Err(AdvanceError::Moved)), "nothing moves before it is settled: {stale:?}");
+    let builds = models.builds().await.expect("builds");
+    let State::Failed(failed) = &builds[0].state else { panic!("{:?}", builds[0]) };
+    assert_eq!(failed.place.to_string(), "0:6");
+    assert!(
+        failed.error.contains("the log lost its tail: it goes on from 0:5@2, and this build had come to 0:10"),
+        "{failed:?}"
+    );
+    assert_eq!(builds[1].state, State::Running);
+    catch_up(&models, "counts", 1, 100).await.expect("it goes on");
+    let there = connect(&elsewhere).await;
+    let row =
+        there.query_one("SELECT string_agg(name, ' ') FROM pacioli_projections.copies", &[]).await.expect("a row");
+    assert_eq!(row.get::<_, &str>(0), "counts");
 }

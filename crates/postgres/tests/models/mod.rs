@@ -3,9 +3,11 @@
 mod begin;
 mod elsewhere;
 mod errors;
+mod exactly_once;
 mod materialized;
 mod past;
 mod rewind;
+mod rights;
 mod sync;
 mod travel;
 mod world;

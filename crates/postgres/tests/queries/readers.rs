@@ -1,12 +1,20 @@
 //! The login that queries run as.
 
-use pacioli_pgtest::{Cluster, ClusterOptions};
-use pacioli_postgres::Location;
-use pacioli_postgres::models::query::SqlReader;
-use pacioli_projection::engine::QueryError;
 use std::time::Duration;
 
-use super::world::{Mode, World, limits};
+use pacioli_core::store::EventStore;
+use pacioli_core::{Append, AppendOutcome, EventId, EventType, ExpectedVersion, NewEvent, StreamName};
+use pacioli_pgtest::{Cluster, ClusterOptions};
+use pacioli_postgres::models::query::SqlReader;
+use pacioli_postgres::{Location, PostgresModels, migrate};
+use pacioli_projection::answer::Value;
+use pacioli_projection::engine::{Lookup, Moment, Query, QueryError, QueryLimits};
+use pacioli_projection::file::Name;
+use pacioli_projection::{Engine, Projection};
+use uuid::Uuid;
+
+use super::world::{Mode, World, connect, limits};
+use crate::support::{location, open, options};
 
 #[tokio::test]
 async fn a_password_is_used_and_never_told() {
@@ -63,4 +71,60 @@ async fn queries_and_their_cancels_go_by_tls() {
     while world.admin.query_one(running, &[]).await.expect("an answer").get::<_, i64>(0) > 0 {
         assert!(began.elapsed() < Duration::from_secs(1), "the cancel does not come");
     }
+}
+
+const TOTALS: &str = "-- projection: totals
+-- version: 1
+-- category: account
+
+CREATE TABLE totals (account TEXT PRIMARY KEY, amount BIGINT NOT NULL, events BIGINT NOT NULL);
+
+-- on: MoneyDeposited
+INSERT INTO totals (account, amount, events) VALUES (:stream, :data.amount, 1)
+ON CONFLICT (account) DO UPDATE SET amount = totals.amount + excluded.amount, events = totals.events + 1;
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reader_reads_what_serves_and_what_was() {
+    let url = pacioli_pgtest::database_url("reader_models");
+    migrate::init(&location(&url), None).await.expect("a store");
+    let store = open(&url, options()).await.expect("an open store");
+    let admin = connect(&url).await;
+    admin.batch_execute("CREATE ROLE models_analyst LOGIN IN ROLE pacioli_reader").await.expect("a login");
+    let reader = location(&url.replacen("postgres@", "models_analyst@", 1));
+    let models = PostgresModels::open(&store, None, Some(reader)).await.expect("read models");
+    for number in 1..=6_u128 {
+        append_deposit(&store, &format!("account-{}", number % 2), number).await;
+    }
+    let projection = Projection::parse("totals.sql", TOTALS).expect("a projection");
+    models.begin(&projection, 1).await.expect("a build");
+
+    let ask = async |sql: &str, as_of: Option<Moment>| {
+        let query = Query { sql: sql.to_owned(), as_of, limits: QueryLimits::default() };
+        models.query(query).await.map(|answer| answer.rows)
+    };
+    let names = models.named_by("SELECT * FROM totals, events").await.expect("names");
+    assert_eq!(names, [Name::new("totals").expect("a name")]);
+    assert_eq!(ask("SELECT count(*) FROM totals", None).await.expect("nothing yet"), vec![vec![Value::Int(0)]]);
+    assert_eq!(ask("SELECT count(*) FROM events", None).await.expect("the log"), vec![vec![Value::Int(6)]]);
+    let then = Some(Moment::At("0:4".parse().expect("a checkpoint")));
+    let was = ask("SELECT t.*, (SELECT count(*) FROM events) FROM totals t ORDER BY 1", then.clone())
+        .await
+        .expect("the past");
+    let row =
+        |account: &str, amount| vec![Value::Text(account.to_owned()), Value::Int(amount), Value::Int(2), Value::Int(4)];
+    assert_eq!(was, vec![row("account-0", 600), row("account-1", 400)]);
+    // With a schema it would be the present.
+    let refused = ask("SELECT * FROM pacioli_read.totals", then).await.expect_err("no schema leads out of the past");
+    assert!(matches!(&refused, QueryError::Refused(_)), "{refused:?}");
+    let lookup = Lookup { table: "totals".to_owned(), equals: Vec::new(), order: None, limit: 10 };
+    assert_eq!(models.lookup(lookup, QueryLimits::default()).await.expect("an answer").rows.len(), 0);
+}
+
+async fn append_deposit(store: &dyn EventStore, stream: &str, number: u128) {
+    let kind = EventType::new("MoneyDeposited").expect("a name");
+    let data = format!("{{\"amount\":{}}}", number * 100);
+    let event = NewEvent::json(EventId(Uuid::from_u128(number)), kind, data.into_bytes());
+    let append = Append::to(StreamName::new(stream).expect("a name"), ExpectedVersion::Any, vec![event]);
+    assert!(matches!(store.append(append).await.expect("an answer"), AppendOutcome::Appended(_)));
 }

@@ -23,6 +23,7 @@ CREATE TABLE {catalogue}.builds (
     failed_position bigint,
     failed_error text,
     failed_at timestamptz,
+    -- Of the log that its progress is of.
     epoch int NOT NULL,
     began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     served_at timestamptz,
@@ -72,6 +73,7 @@ CREATE TABLE {catalogue}.copies (
     name text COLLATE "C" NOT NULL,
     hash text NOT NULL,
     workers int NOT NULL,
+    epoch int NOT NULL,
     schema_name text COLLATE "C" NOT NULL UNIQUE,
     taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -41,7 +41,10 @@ BEGIN
             metadata json,
             tags text[] COLLATE "C"
         ) SERVER {schema}_log OPTIONS (schema_name '{log_schema}', table_name 'events');
+        CREATE FOREIGN TABLE {catalogue}.heads (part int NOT NULL, epoch int NOT NULL)
+            SERVER {schema}_log OPTIONS (schema_name '{log_schema}', table_name 'heads', use_remote_estimate 'false');
     ELSE
         ALTER FOREIGN TABLE {catalogue}.events OPTIONS (SET schema_name '{log_schema}');
+        ALTER FOREIGN TABLE {catalogue}.heads OPTIONS (SET schema_name '{log_schema}');
     END IF;
 END $$
