@@ -28,7 +28,7 @@ pub(crate) struct Family {
     pub(crate) serving: Option<Arc<Build>>,
     /// The one that will serve.
     pub(crate) filling: Option<Arc<Build>>,
-    /// Others that fill: a newer one began and these were not dropped yet.
+    /// Others that fill, which two servers began at once.
     pub(crate) outrun: Vec<Arc<Build>>,
     /// The one that served before.
     pub(crate) kept: Option<Arc<Build>>,

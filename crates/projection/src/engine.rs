@@ -8,7 +8,7 @@ use pacioli_core::place::{Checkpoint, Epoch, Partition, Place, Position};
 use pacioli_core::{StoreError, Timestamp};
 
 use crate::answer::Answer;
-use crate::file::{Finding, Name, Projection};
+use crate::file::{Finding, Mode, Name, Projection};
 
 /// The number of one filling of a projection's tables: 1, 2, 3 … for each projection, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,11 @@ pub struct Build {
 }
 
 impl Build {
+    /// Whether appends themselves keep it at the head: it is `sync`, serves, and did not fail.
+    pub fn runs_in_appends(&self) -> bool {
+        self.role == Role::Serving && self.projection.mode == Mode::Sync && self.state == State::Running
+    }
+
     /// Everything up to here is in its tables: the least of its workers.
     pub fn checkpoint(&self, head: &Checkpoint) -> Checkpoint {
         least(&self.progress, head.partitions(), head.epoch())
@@ -311,8 +316,8 @@ pub trait Engine: Send + Sync + 'static {
     }
 
     /// Makes the tables of a new build at the start of the log and writes it into the catalogue. A projection's first
-    /// build serves at once unless it is `sync`; any other is [`Role::Filling`]. A newer version may begin while an older
-    /// one fills; the older one is dropped right after.
+    /// build serves at once unless it is `sync`; any other is [`Role::Filling`]. Never called while
+    /// another build of it fills, unless two servers give commands at once: that may be refused.
     async fn begin(&self, projection: &Projection, workers: u16) -> Result<Build, EngineError>;
 
     /// Applies events and moves the progress, in one transaction. A build that is kept does not move

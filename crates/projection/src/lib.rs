@@ -9,8 +9,8 @@
 //!   query, read models ◄── engine.query ◄── engine.swap: the build serves, the one before is kept
 //! ```
 //!
-//! Read [`file`] for what a projection is, [`engine`] for what the SQLite and the PostgreSQL store do for one, `runner` for
-//! how it is driven, and [`ReadModels`] for what a server asks.
+//! Read [`mod@file`] for what a projection is, [`engine`] for what the SQLite and the PostgreSQL store do for one, `runner`
+//! for how it is driven, and [`ReadModels`] for what a server asks.
 //!
 //! **Invariants.** There is no SQL in this crate: it knows where statements begin and end and which named values they use,
 //! and engines run them. Rows and progress move in one transaction, and only from where they stood.

@@ -29,6 +29,23 @@ async fn a_projection_catches_up_and_follows_the_head() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn batches_grow_to_their_bound_while_it_is_behind_and_shrink_at_the_head() {
+    let world = World::new();
+    let at = world.append("account-1", "MoneyDeposited", 30_000).await;
+    let server = world.server("one").await;
+    server.add(&file("balances", 1, "")).await;
+    assert_eq!(total(&server.caught_up("balances", &at).await), 30_000);
+    let batches = std::mem::take(&mut server.engine.faults().batches);
+    assert_eq!(batches[..8], [64, 128, 256, 512, 1_024, 2_048, 4_096, 5_000]);
+    assert!(batches.iter().all(|events_max| *events_max <= 5_000));
+    for _ in 0..20 {
+        let at = world.append("account-1", "MoneyDeposited", 1).await;
+        server.caught_up("balances", &at).await;
+    }
+    assert_eq!(server.engine.faults().batches.last(), Some(&64));
+}
+
+#[tokio::test(start_paused = true)]
 async fn partitions_and_workers_each_take_their_own_events() {
     let world = World::with_partitions(3);
     world.database.tables().workers_max = 4;
@@ -94,5 +111,18 @@ async fn exactly_once_whatever_breaks(seed: u64) {
 async fn two_servers_whose_leases_lie_never_apply_an_event_twice() {
     for seed in 0..40 {
         exactly_once_whatever_breaks(seed).await;
+    }
+}
+
+mod slow {
+    use super::exactly_once_whatever_breaks;
+
+    /// The same on real threads, in real time.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn two_servers_on_many_threads_never_apply_an_event_twice() {
+        let trials = (100..110).map(|seed| tokio::spawn(exactly_once_whatever_breaks(seed)));
+        for trial in trials.collect::<Vec<_>>() {
+            trial.await.unwrap();
+        }
     }
 }

@@ -106,40 +106,58 @@ async fn a_sync_projection_is_asked_for_each_time() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_never_older_than_the_checkpoint_that_was_asked_for() {
     for seed in 0..20 {
-        let world = World::new();
-        let lease_for = Duration::from_millis(300);
-        let one = Arc::new(world.server_with("one", |options| options.lease_for = lease_for).await);
-        let two = Arc::new(world.server_with("two", |options| options.lease_for = lease_for).await);
-        one.add(&file("balances", 1, "")).await;
-        for (number, server) in [&one, &two].into_iter().enumerate() {
-            let mut faults = server.engine.faults();
-            faults.random = Some(Random::new(seed * 2 + number as u64));
-            faults.store_error_one_in = 15;
-            faults.lost_answer_one_in = 5;
-            faults.advance_takes = Duration::from_millis(seed % 3);
-            let mut lies = server.store.lies();
-            lies.random = Some(Random::new(seed * 5 + number as u64));
-            lies.taken_one_in = 3;
+        never_older_than_asked_for(seed, 200).await;
+    }
+}
+
+/// Two servers that lose their leases, a storage that loses answers, a rebuild, and readers on both.
+async fn never_older_than_asked_for(seed: u64, rounds: u64) {
+    let world = World::new();
+    let lease_for = Duration::from_millis(300);
+    let one = Arc::new(world.server_with("one", |options| options.lease_for = lease_for).await);
+    let two = Arc::new(world.server_with("two", |options| options.lease_for = lease_for).await);
+    one.add(&file("balances", 1, "")).await;
+    for (number, server) in [&one, &two].into_iter().enumerate() {
+        let mut faults = server.engine.faults();
+        faults.random = Some(Random::new(seed * 2 + number as u64));
+        faults.store_error_one_in = 15;
+        faults.lost_answer_one_in = 5;
+        faults.advance_takes = Duration::from_millis(seed % 3);
+        let mut lies = server.store.lies();
+        lies.random = Some(Random::new(seed * 5 + number as u64));
+        lies.taken_one_in = 3;
+    }
+    let mut random = Random::new(seed);
+    let mut appended = 0;
+    for round in 0..rounds {
+        appended += 1;
+        let at = world.append("account-1", "MoneyDeposited", 1).await;
+        let server = if random.one_in(2) { &one } else { &two };
+        let count = read(server, "account-1", Some(&at)).await;
+        assert!(count >= appended, "seed {seed}: {count} of {appended}");
+        // Others read without waiting, so that the memory is full of what was.
+        for server in [&one, &two] {
+            read(server, "account-1", None).await;
         }
-        let mut random = Random::new(seed);
-        let mut appended = 0;
-        for round in 0..200 {
-            appended += 1;
-            let at = world.append("account-1", "MoneyDeposited", 1).await;
-            let server = if random.one_in(2) { &one } else { &two };
-            let count = read(server, "account-1", Some(&at)).await;
-            assert!(count >= appended, "seed {seed}: {count} of {appended}");
-            // Others read without waiting, so that the memory is full of what was.
-            for server in [&one, &two] {
-                read(server, "account-1", None).await;
-            }
-            tokio::time::sleep(Duration::from_millis(random.below(40))).await;
-            for server in [&one, &two] {
-                assert!(read(server, "account-1", Some(&at)).await >= appended, "seed {seed}");
-            }
-            if round == 100 {
-                drop(one.models.rebuild(&named("balances"), None, None).await);
-            }
+        tokio::time::sleep(Duration::from_millis(random.below(40))).await;
+        for server in [&one, &two] {
+            assert!(read(server, "account-1", Some(&at)).await >= appended, "seed {seed}");
+        }
+        if round == rounds / 2 {
+            drop(one.models.rebuild(&named("balances"), None, None).await);
+        }
+    }
+}
+
+mod slow {
+    use super::never_older_than_asked_for;
+
+    /// The same on real threads, in real time.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn an_answer_on_many_threads_is_never_older_than_asked_for() {
+        let trials = (100..106).map(|seed| tokio::spawn(never_older_than_asked_for(seed, 40)));
+        for trial in trials.collect::<Vec<_>>() {
+            trial.await.unwrap();
         }
     }
 }

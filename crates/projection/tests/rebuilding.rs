@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pacioli_projection::engine::Role;
+use pacioli_core::Clock;
+use pacioli_projection::Engine;
+use pacioli_projection::engine::{Failed, Role, State};
 use pacioli_projection::service::CommandError;
 
 use crate::support::{World, events_of, file, named, total};
@@ -219,4 +221,25 @@ async fn workers_are_as_many_as_the_file_and_the_engine_allow() {
     assert_eq!(server.status("counts").await.workers, 3);
     server.models.rebuild(&named("counts"), Some(2), None).await.unwrap();
     server.until("counts", |status| status.workers == 2 && status.building.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_projection_that_failed_is_not_taken_to_be_at_the_head() {
+    let world = World::new();
+    let server = world.server("one").await;
+    server.add(&file("balances", 1, "-- mode: sync")).await;
+    let at = world.append("account-1", "MoneyDeposited", 5).await;
+    // As an engine finds it that could not bring it to the head when it was opened.
+    let number = world.database.tables().serving("balances").unwrap().build.number;
+    let place = pacioli_core::Place { partition: pacioli_core::Partition(0), position: pacioli_core::Position(3) };
+    let failed = Failed { place, error: "a constraint".to_owned(), at: world.clock.now() };
+    server.engine.set_state(&named("balances"), number, State::Failed(failed)).await.unwrap();
+    let status = server.status("balances").await;
+    assert_eq!((status.state, status.error.unwrap().place.as_str()), ("failed", "0:3"));
+    assert!(status.lag_events >= 4, "{}", status.lag_events);
+    let behind = server.ask("SELECT * FROM balances", Some(&at), Duration::from_secs(1)).await.unwrap_err();
+    assert!(behind.to_string().contains("0:3: a constraint"), "{behind}");
+    server.models.retry(&named("balances"), None).await.unwrap();
+    server.engine.run_sync().await;
+    assert_eq!(total(&server.caught_up("balances", &at).await), 5);
 }

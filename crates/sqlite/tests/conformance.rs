@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, Weak};
 use async_trait::async_trait;
 use pacioli_core::EventStore;
 use pacioli_core::conformance::Subject;
-use pacioli_sqlite::{SqliteOptions, SqliteStore};
+use pacioli_projection::Projection;
+use pacioli_projection::engine::Engine;
+use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 type Opened = (Weak<dyn EventStore>, PathBuf);
@@ -17,6 +19,8 @@ type Opened = (Weak<dyn EventStore>, PathBuf);
 struct Embedded {
     /// Entries that fill an index tail; 0 leaves it as it is. Few make runs and merges out of every check.
     index_tail_entries: usize,
+    /// Whether a projection sees every append before it is accepted.
+    with_projection: bool,
     directories: Mutex<Vec<TempDir>>,
     /// Where each store lies, by its address; the weak handle keeps that address from being used again.
     paths: Mutex<HashMap<usize, Opened>>,
@@ -48,6 +52,14 @@ impl Subject for Embedded {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("data");
         self.directories.lock().expect("no panic").push(directory);
+        if self.with_projection {
+            let options = SqliteOptions { partitions: Some(partitions), ..SqliteOptions::default() };
+            let store = SqliteStore::open(&path, options).expect("the store opens");
+            let models = SqliteModels::open(&store, None).expect("the read models open");
+            let projection = Projection::parse("seen.sql", SEEN).expect("a projection");
+            let begun = models.begin(&projection, 1).await.expect("a build");
+            models.swap(&projection.name, begun.number).await.expect("it serves");
+        }
         self.open(path, Some(partitions))
     }
 
@@ -65,4 +77,25 @@ mod with_tiny_tails {
     use super::Embedded;
 
     pacioli_core::conformance_tests!(Embedded { index_tail_entries: 5, ..Embedded::default() });
+}
+
+/// Refuses what has no place: a position that was taken, a version that does not follow.
+const SEEN: &str = "-- projection: seen
+-- version: 1
+-- mode: sync
+
+CREATE TABLE seen (place TEXT PRIMARY KEY);
+CREATE TABLE versions (stream TEXT PRIMARY KEY, version BIGINT NOT NULL, events BIGINT NOT NULL CHECK (events = version + 1));
+
+-- on: *
+INSERT INTO seen (place) VALUES (:partition || ':' || :position);
+INSERT INTO versions (stream, version, events) VALUES (:stream, -1, 0) ON CONFLICT (stream) DO NOTHING;
+UPDATE versions SET version = :version, events = events + 1 WHERE stream = :stream;
+";
+
+/// The same with a projection in every append's transaction.
+mod with_a_sync_projection {
+    use super::Embedded;
+
+    pacioli_core::conformance_tests!(Embedded { with_projection: true, ..Embedded::default() });
 }

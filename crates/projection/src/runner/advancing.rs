@@ -93,6 +93,7 @@ impl Worker {
                 Err(AdvanceError::Store(error)) => {
                     drop(permit);
                     self.track.store_failed();
+                    pace.shrink();
                     let wait = trouble.failed(&error);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => continue,

@@ -27,7 +27,7 @@ const SWAP_DISTANCE: u64 = 1_000;
 const SWAP_DISTANCE_SYNC: u64 = 250;
 /// How long the serving build may stand still for a swap.
 const STAND_STILL_MAX: Duration = Duration::from_secs(2);
-/// How long a build that was outrun by a newer one stays, since the command that began the newer one drops it.
+/// How long a build stays that fills beside another: whoever began it may be about to give it up.
 const OUTRUN_FOR: Duration = Duration::from_secs(10);
 /// The least time between two attempts of what takes long and failed.
 const LONG_REST: Duration = Duration::from_secs(60);

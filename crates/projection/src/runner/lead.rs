@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::catalogue::Family;
 use crate::engine::{Build, BuildNumber, Role, State};
 use crate::file::{Mode, Name};
+use crate::moment::time_text;
 
 use super::advancing::{Ended, Worker};
 use super::chores::Chores;
@@ -58,6 +59,7 @@ impl Lead {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What was read before the lease was held is no ground to start on: another server may have moved it since.
         self.reload().await;
+        self.tell_of_failures();
         loop {
             // Always the newest there is: a chore that is done has read it again.
             let builds = Arc::clone(&catalogue.borrow_and_update());
@@ -92,6 +94,26 @@ impl Lead {
                 "projection `{}` is stopped in the middle of a batch, which then counts as not done",
                 self.name
             );
+        }
+    }
+
+    /// Says which builds stopped before this server led: it was said then, perhaps in the log of a server that is gone.
+    fn tell_of_failures(&self) {
+        let family = self.shared.catalogue.latest().family(&self.name).unwrap_or_default();
+        for build in family.live() {
+            if let State::Failed(failed) = &build.state {
+                let (name, version) = (&self.name, build.projection.version);
+                tracing::warn!(
+                    projection = name.as_str(),
+                    version,
+                    place = %failed.place,
+                    "projection `{name}` (version {version}) stands still since {} at the event {}: {}; `pacioli projection \
+                     retry {name}` or `pacioli projection skip {name} --reason …` lets it go on",
+                    time_text(failed.at),
+                    failed.place,
+                    failed.error
+                );
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::catalogue::Builds;
 use crate::engine::{Build, BuildNumber, Role};
-use crate::file::{Mode, Name};
+use crate::file::Name;
 
 /// How far back rates look.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -148,6 +148,5 @@ impl History {
 
 /// Whether a build is to follow the head: kept ones do not, and `sync` ones that serve always are there.
 fn moves(build: &Build) -> bool {
-    let by_appends = build.role == Role::Serving && build.projection.mode == Mode::Sync;
-    build.role != Role::Kept && !by_appends
+    build.role != Role::Kept && !build.runs_in_appends()
 }

@@ -62,8 +62,7 @@ impl Pace {
         }
         let passed = self.careful.take_if(|careful| advanced.position >= careful.until).is_some();
         if took > SLOW {
-            self.batch = (self.batch / 2).max(1);
-            self.span = (self.span / 2).max(1);
+            self.shrink();
         } else if advanced.position >= head {
             self.batch = (self.batch / 2).max(BATCH_AT_HEAD).min(self.batch_max);
         } else if took < LONG_ENOUGH && is_full {
@@ -101,6 +100,12 @@ impl Pace {
         let until = self.careful.as_ref().map_or(up_to, |careful| careful.until.max(up_to));
         self.careful = Some(Careful { span: span / 2, until });
         false
+    }
+
+    /// The storage failed, perhaps because it was too much at once.
+    pub(super) fn shrink(&mut self) {
+        self.batch = (self.batch / 2).max(1);
+        self.span = (self.span / 2).max(1);
     }
 
     /// How long after the start of the last batch the next one may start.

@@ -120,7 +120,8 @@ async fn follow_head(shared: Arc<Shared>) {
         let seen = shared.head.borrow().clone();
         let asked = Instant::now();
         if shared.advances_any() {
-            shared.engine.moved(&seen, PATIENCE).await;
+            // An engine keeps its patience; this is for one that does not.
+            let _ = tokio::time::timeout(2 * PATIENCE, shared.engine.moved(&seen, PATIENCE)).await;
         } else {
             tokio::time::sleep(PATIENCE).await;
         }

@@ -122,13 +122,14 @@ impl ReadModels {
             }
             check_owners(&builds, &projection)?;
             let family = builds.family(&projection.name);
-            let build = shared.engine.begin(&projection, workers).await?;
-            // What fills already is outrun. Should this process die here, the leader drops it.
+            // One fills at a time, so what fills already makes room. The file was checked: it is the one to go on with.
             let outrun: Vec<_> = family.iter().flat_map(Family::filling).cloned().collect();
             for outrun in outrun {
                 shared.engine.drop_build(&projection.name, outrun.number).await?;
             }
+            let begun = shared.engine.begin(&projection, workers).await;
             let _ = shared.catalogue.reload().await;
+            let build = begun?;
             let command = Command::Added {
                 version: projection.version,
                 build: build.number,

@@ -25,7 +25,8 @@ const GRACE: Duration = Duration::from_secs(1);
 impl ReadModels {
     /// Answers a question in SQL. With [`Ask::at_least`] it waits until every projection that the statement names has come
     /// there; a statement that names only `events` need not wait, since such a checkpoint is in the log already. With
-    /// [`Ask::as_of`] the checkpoint only has to be in the log: the past is folded from that.
+    /// [`Ask::as_of`] the checkpoint only has to be in the log: the past is folded from that. A materialized view is as old
+    /// as its last refresh, whatever its projection has come to.
     ///
     /// # Errors
     /// A projection did not come there in time; the checkpoint is not one of this log; as the engine says.
@@ -50,7 +51,8 @@ impl ReadModels {
 
     /// Answers a point read. From memory only where this server runs the projection and nothing was committed to it since:
     /// where another one runs it, where appends do (`sync`), and for views, whose rows may change without a commit, every
-    /// point read asks the storage.
+    /// point read asks the storage. Where another server drops a projection, what is in memory of it is found for half a
+    /// second more.
     ///
     /// # Errors
     /// There is no such table; the projection did not come to `at_least` in time; as the engine says.
@@ -151,12 +153,7 @@ impl ReadModels {
         if here().is_some_and(|checkpoint| checkpoint.covers(at_least)) {
             return Ok(());
         }
-        // Appends themselves bring a `sync` build to the head. The catalogue that is known may be old, so whether it is
-        // still the one that serves is asked.
-        let known = shared.catalogue.latest().family(name).and_then(|family| family.serving);
-        if let Some(known) = known.filter(|serving| serving.projection.mode == Mode::Sync)
-            && shared.engine.serving(name).await.map_err(ask_error)?.is_some_and(|(number, _)| number == known.number)
-        {
+        if self.is_run_by_appends(name).await? {
             return Ok(());
         }
         let _waiting = track.wait();
@@ -177,13 +174,23 @@ impl ReadModels {
             }
             let stands = track.read(&*shared.engine, name, LOOK_EVERY).await.map_err(ask_error)?;
             let stands = least(&stands, partitions, epoch);
-            if stands.covers(at_least) {
+            if stands.covers(at_least) || self.is_run_by_appends(name).await? {
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 return Err(self.behind(name, stands, at_least).await);
             }
         }
+    }
+
+    /// Whether a `sync` build serves that appends themselves keep at the head. The catalogue that is known may be old, so
+    /// whether it still does is asked.
+    async fn is_run_by_appends(&self, name: &Name) -> Result<bool, AskError> {
+        let shared = self.shared();
+        let known = shared.catalogue.latest().family(name).and_then(|family| family.serving);
+        let Some(known) = known.filter(|serving| serving.runs_in_appends()) else { return Ok(false) };
+        let serving = shared.engine.serving(name).await.map_err(ask_error)?;
+        Ok(serving.is_some_and(|(number, _)| number == known.number))
     }
 
     /// Where a projection is that did not come in time, and why.

@@ -84,11 +84,11 @@ impl ReadModels {
         self.command(name.clone(), by, move |this, family| async move {
             let running: Vec<_> = family
                 .live()
-                .filter(|build| build.state == State::Running && !runs_in_appends(build))
+                .filter(|build| build.state == State::Running && !build.runs_in_appends())
                 .map(Arc::clone)
                 .collect();
             if running.is_empty() {
-                let how = match family.serving.as_ref().filter(|build| runs_in_appends(build)) {
+                let how = match family.serving.as_ref().filter(|build| build.runs_in_appends()) {
                     Some(_) => {
                         "it is `sync`, so each append runs it, and one that did not would be missing in it. Drop \
                                 it, or give it a version that is `async`"
@@ -405,10 +405,6 @@ impl ReadModels {
 /// "version 2 of `balances` (build 3)"
 pub(super) fn title(build: &Build) -> String {
     format!("version {} of `{}` (build {})", build.projection.version, build.projection.name, build.number.0)
-}
-
-fn runs_in_appends(build: &Build) -> bool {
-    build.role == Role::Serving && build.projection.mode == Mode::Sync
 }
 
 fn numbered(builds: &[Arc<Build>]) -> Vec<(u32, BuildNumber)> {

@@ -10,7 +10,7 @@ use pacioli_core::{PayloadChoice, ReadLog, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Family;
-use crate::engine::{Build, Role, State, Verified};
+use crate::engine::{Build, State, Verified};
 use crate::file::{Makes, Mode, Name};
 use crate::moment::time_text;
 
@@ -266,12 +266,9 @@ impl ReadModels {
     }
 }
 
-/// Where a build stands for its readers: a `sync` one that serves is always at the head.
-pub(super) fn stands(build: &Build, head: &Checkpoint) -> Checkpoint {
-    match (build.role, build.projection.mode) {
-        (Role::Serving, Mode::Sync) => head.clone(),
-        _ => build.checkpoint(head),
-    }
+/// Where a build stands for its readers: one that appends run is always at the head.
+fn stands(build: &Build, head: &Checkpoint) -> Checkpoint {
+    if build.runs_in_appends() { head.clone() } else { build.checkpoint(head) }
 }
 
 fn state_word(family: &Family) -> &'static str {

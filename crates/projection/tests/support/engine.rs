@@ -240,6 +240,9 @@ impl Engine for MemoryEngine {
         let number = tables.last_number.entry(projection.name.clone()).or_default();
         *number += 1;
         let number = BuildNumber(*number);
+        if tables.role(projection.name.as_str(), Role::Filling).is_some() {
+            return Err(EngineError::Refused("another build fills".to_owned()));
+        }
         let is_first = !tables.builds.iter().any(|stored| stored.build.projection.name == projection.name);
         let serves = is_first && projection.mode == Mode::Async;
         let epoch = head.epoch();

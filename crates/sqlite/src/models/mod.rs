@@ -334,8 +334,8 @@ impl Engine for SqliteModels {
         let serving = self.models.builds().of_role(name, Role::Serving).cloned();
         match serving {
             Some(known) if known.is_run_by_writer() => {
-                let stands = self.blocking(move |models| models.as_build(&known)).await?;
-                Ok(Some((stands.number, stands.progress)))
+                let number = known.listed.number;
+                Ok(Some((number, self.blocking(move |models| models.progress_of_sync(&known)).await?)))
             }
             known => Ok(known.map(|known| (known.listed.number, known.file.progress().clone()))),
         }

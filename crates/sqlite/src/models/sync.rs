@@ -10,10 +10,10 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::Connection;
 
 use pacioli_core::Timestamp;
-use pacioli_core::place::Checkpoint;
+use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::{Epochs, StoreError};
 use pacioli_projection::Projection;
-use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Role, State};
+use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Progress, Role, State};
 use pacioli_projection::file::{Finding, Mode, Name, Severity};
 
 use super::Models;
@@ -179,6 +179,30 @@ impl Models {
             tracing::warn!(projection = %known.listed.projection.name, %error, "where it stands cannot be read now");
         }
         Build { state: self.state(known), ..known.as_build() }
+    }
+
+    /// Where a build stands that the writer runs. At the head no file has to be read: what is published of the log is in the
+    /// tables of all that are not known to be behind.
+    pub(super) fn progress_of_sync(&self, known: &Known) -> Vec<Progress> {
+        let heads = self.shared().recent.heads();
+        let Listed { projection, number, .. } = &known.listed;
+        match stands(self.shared(), &projection.name, *number) {
+            Some(SyncStands { behind: None, .. }) => {
+                let counted = known.file.progress();
+                let at_head = |head: Place| Progress {
+                    worker: 0,
+                    partition: head.partition,
+                    position: head.position,
+                    events: counted
+                        .iter()
+                        .find(|stands| stands.partition == head.partition)
+                        .map_or(0, |stands| stands.events),
+                    epoch: heads.epoch(),
+                };
+                heads.iter().map(at_head).collect()
+            }
+            _ => self.as_build(known).progress,
+        }
     }
 
     /// How a build is: the catalogue does not know when one is behind that the writer runs.

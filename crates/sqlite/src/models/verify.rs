@@ -189,7 +189,7 @@ impl Comparison {
         let mut fresh = Side::new(fresh.query([]).map_err(failed)?);
         let (mut ours, mut theirs) = (built.next().map_err(failed)?, fresh.next().map_err(failed)?);
         loop {
-            if self.rows % ROWS_A_LOOK == 0 && bounds.are_over() {
+            if self.rows.is_multiple_of(ROWS_A_LOOK) && bounds.are_over() {
                 return Err(gone());
             }
             let (order, same_key) = match (&ours, &theirs) {

@@ -14,8 +14,10 @@
 //! the file. Its rows and its progress move together, and only from where they stood.
 
 mod attach;
+mod behind;
 mod catch_up;
 mod rounds;
+mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +39,7 @@ use crate::models::handlers::{Applier, ApplyError, Handlers};
 use attach::Attached;
 
 pub(crate) use attach::relations;
-pub(crate) use catch_up::{NotServing, ProjectionCommand};
+pub(crate) use serving::{NotServing, ProjectionCommand};
 
 /// How many `sync` projections a store has at most: SQLite attaches ten files to a connection.
 pub(crate) const SYNC_PROJECTIONS_MAX: usize = 8;
