@@ -54,7 +54,7 @@ pub enum BenchError {
     Projection(#[from] CommandError),
     /// A question had no answer.
     #[error("a question was not answered: {0}")]
-    Question(#[from] AskError),
+    Question(Box<AskError>),
     /// What keeps the read models failed.
     #[error("the read models: {0}")]
     Engine(#[from] EngineError),
@@ -69,6 +69,12 @@ pub enum BenchError {
     /// A child process did not do its part.
     #[error("{0}")]
     Child(String),
+}
+
+impl From<AskError> for BenchError {
+    fn from(error: AskError) -> BenchError {
+        BenchError::Question(Box::new(error))
+    }
 }
 
 impl BenchError {
