@@ -12,4 +12,3 @@ mod judge;
 mod load;
 mod stage;
 mod world;
-

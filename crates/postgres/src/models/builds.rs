@@ -1,8 +1,8 @@
 //! Builds: begun, put into service, taken back, dropped.
 
-use pacioli_projection::{Projection, crash_point};
 use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Role, State};
 use pacioli_projection::file::{Makes, Mode, Name, Severity};
+use pacioli_projection::{Projection, crash_point};
 use sha2::{Digest, Sha256};
 
 use super::catalogue;
@@ -335,7 +335,7 @@ pub(super) async fn drop_build(home: &Home, name: &Name, number: BuildNumber) ->
             }
             forget(home, &worker, name, build).await?;
             crash_point("drop:before-commit");
-            Ok(())
+            Ok::<(), Error>(())
         };
         work.await.map_err(Halt::from)
     };

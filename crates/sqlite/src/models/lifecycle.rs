@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 use pacioli_core::Timestamp;
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
-use pacioli_projection::{Projection, crash_point};
 use pacioli_projection::engine::{Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, Role, State};
 use pacioli_projection::file::{Finding, Mode, Name, Severity};
+use pacioli_projection::{Projection, crash_point};
 
 use super::advance::{self, of_read_model};
 use super::build::{self, BuildFile, Durability, Unusable};

@@ -188,12 +188,21 @@ impl Campaign {
         };
         let (moment, wait): (_, std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) = match self.random.below(4) {
             _ if what == "nothing" => ("at any time", Box::pin(tokio::time::sleep(rest * 20))),
-            0 => ("when it begins to build", Box::pin(async { building(true).await; tokio::time::sleep(rest).await })),
-            1 | 2 => ("when it has built", Box::pin(async {
-                let _ = tokio::time::timeout(MOMENT_MAX / 4, building(true)).await;
-                building(false).await;
-                tokio::time::sleep(rest / 4).await;
-            })),
+            0 => (
+                "when it begins to build",
+                Box::pin(async {
+                    building(true).await;
+                    tokio::time::sleep(rest).await
+                }),
+            ),
+            1 | 2 => (
+                "when it has built",
+                Box::pin(async {
+                    let _ = tokio::time::timeout(MOMENT_MAX / 4, building(true)).await;
+                    building(false).await;
+                    tokio::time::sleep(rest / 4).await;
+                }),
+            ),
             _ => ("at any time", Box::pin(tokio::time::sleep(rest * 20))),
         };
         let came = tokio::time::timeout(MOMENT_MAX, wait).await.is_ok();

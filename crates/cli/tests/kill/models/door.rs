@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pacioli_client::http::{Ask, HttpError};
 use pacioli_client::{Client, ClientConfig};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// A server's HTTP.
 #[derive(Clone)]
@@ -62,7 +63,7 @@ impl Door {
 
     /// Appends one event, again and again until it is known to be stored; returns the checkpoint of it.
     pub(crate) async fn append(&self, stream: &str, kind: &str, data: Value) -> String {
-        let body = json!([{ "id": uuid::Uuid::now_v7(), "type": kind, "data": data }]).to_string();
+        let body = json!([{ "id": Uuid::now_v7().to_string(), "type": kind, "data": data }]).to_string();
         loop {
             match self.ask(Ask::post(format!("/v1/streams/{stream}/events")).json(body.clone())).await {
                 Ok(appended) => return appended["checkpoint"].as_str().expect("a checkpoint").to_owned(),

@@ -212,7 +212,7 @@ async fn send_over_grpc(client: &Client, writes: &[(String, Vec<(Uuid, &'static 
 }
 
 async fn send_over_http(client: &Client, writes: &[(String, Vec<(Uuid, &'static str, Value)>)]) -> Answer {
-    let event = |(id, kind, data): &(Uuid, &'static str, Value)| json!({ "id": id, "type": kind, "data": data });
+    let event = |(id, kind, data): &(Uuid, &'static str, Value)| json!({ "id": id.to_string(), "type": kind, "data": data });
     let events = |events: &[(Uuid, &'static str, Value)]| events.iter().map(event).collect::<Vec<_>>();
     let ask = match writes {
         [(stream, one)] => Ask::post(format!("/v1/streams/{stream}/events")).json(json!(events(one)).to_string()),

@@ -65,11 +65,18 @@ impl Postgres {
         let found = self.value(&statement)?;
         let build = found["build"].as_object()?;
         let from = if build["in_appends"] == Value::Bool(true) { "heads" } else { "stands" };
-        let stand = |stand: &Value| Stand { worker: number(&stand[0]), partition: number(&stand[1]), position: number(&stand[2]) };
+        let stand = |stand: &Value| Stand {
+            worker: number(&stand[0]),
+            partition: number(&stand[1]),
+            position: number(&stand[2]),
+        };
         let mut rows = Tables::new();
         for (table, columns) in tables_of(name) {
             let found = found["tables"][*table].as_array().expect("rows").iter();
-            rows.insert((*table).to_owned(), found.map(|found| row(columns, found.as_array().expect("a row"))).collect());
+            rows.insert(
+                (*table).to_owned(),
+                found.map(|found| row(columns, found.as_array().expect("a row"))).collect(),
+            );
         }
         Some(Seen {
             name: name.to_owned(),
@@ -98,7 +105,8 @@ impl Stage for Postgres {
             return look;
         }
         // By the names that people use, where the view that is replaced by a swap stands in front of the build.
-        let queried = MODELS.iter().filter_map(|(name, _)| self.build(name, "role = 'serving'", "pacioli_read", "queried"));
+        let queried =
+            MODELS.iter().filter_map(|(name, _)| self.build(name, "role = 'serving'", "pacioli_read", "queried"));
         look.builds.extend(queried);
         for listed in self.rows("SELECT name, number, role, schema_name FROM pacioli_projections.builds") {
             let (name, schema) = (text(&listed["name"]), text(&listed["schema_name"]));
@@ -106,9 +114,8 @@ impl Stage for Postgres {
             match self.build(name, &which, &format!("\"{schema}\""), text(&listed["role"])) {
                 Some(seen) => look.builds.push(seen),
                 None => {
-                    let still = self.rows(&format!(
-                        "SELECT 1 FROM pacioli_projections.builds WHERE name = '{name}' AND {which}"
-                    ));
+                    let still = self
+                        .rows(&format!("SELECT 1 FROM pacioli_projections.builds WHERE name = '{name}' AND {which}"));
                     assert!(still.is_empty(), "build {which} of `{name}` cannot be read");
                 }
             }
@@ -144,7 +151,8 @@ impl Stage for Postgres {
     }
 
     fn tamper(&self, name: &str, statement: &str) {
-        let which = format!("SELECT schema_name FROM pacioli_projections.builds WHERE name = '{name}' AND role = 'serving'");
+        let which =
+            format!("SELECT schema_name FROM pacioli_projections.builds WHERE name = '{name}' AND role = 'serving'");
         let schema = cluster().sql_value(&self.database, &which).expect("it serves");
         let within = format!("SET search_path = \"{schema}\"; {statement}");
         cluster().sql(&self.database, &within).expect("a statement that works");

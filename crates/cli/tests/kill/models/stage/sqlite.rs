@@ -33,7 +33,7 @@ impl Sqlite {
         }
         let catalogue = open(&path)?;
         let mut statement = catalogue.prepare("SELECT name, number, role FROM builds ORDER BY name, number")?;
-        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+        statement.query_map([], |row| Ok((row.get(0)?, whole(row, 1)?, row.get(2)?)))?.collect()
     }
 
     fn look_in(data: &Path, serves: Serves) -> Look {
@@ -128,7 +128,9 @@ fn build(data: &Path, name: &str, number: u64, role: &str) -> rusqlite::Result<S
     let transaction = conn.transaction()?;
     let stands = {
         let mut statement = transaction.prepare("SELECT worker, partition, position FROM pacioli_progress")?;
-        let stand = |row: &Row<'_>| Ok(Stand { worker: row.get(0)?, partition: row.get(1)?, position: row.get(2)? });
+        let stand = |row: &Row<'_>| {
+            Ok(Stand { worker: whole(row, 0)?, partition: whole(row, 1)?, position: whole(row, 2)? })
+        };
         statement.query_map([], stand)?.collect::<rusqlite::Result<Vec<_>>>()?
     };
     let mut tables = Tables::new();
@@ -141,6 +143,10 @@ fn build(data: &Path, name: &str, number: u64, role: &str) -> rusqlite::Result<S
         tables.insert((*table).to_owned(), statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?);
     }
     Ok(Seen { name: name.to_owned(), number, role: role.to_owned(), stands, tables })
+}
+
+fn whole(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(at)?.try_into().expect("no number here is negative"))
 }
 
 fn value(value: ValueRef<'_>) -> Value {
@@ -158,10 +164,10 @@ fn log_of(path: &Path) -> rusqlite::Result<Vec<Fact>> {
         conn.prepare("SELECT partition, position, stream, version, type, id, CAST(data AS TEXT) FROM events")?;
     let fact = |row: &Row<'_>| {
         Ok(Fact {
-            partition: row.get(0)?,
-            position: row.get(1)?,
+            partition: whole(row, 0)?,
+            position: whole(row, 1)?,
             stream: row.get(2)?,
-            version: row.get(3)?,
+            version: whole(row, 3)?,
             kind: row.get(4)?,
             id: row.get(5)?,
             data: data(&row.get::<_, String>(6)?),
