@@ -99,6 +99,7 @@ async fn advance(models: &PostgresModels, seed: usize, until: &Checkpoint) -> (u
                     partition: stands.partition,
                     after: stands.position,
                     up_to: head.position(stands.partition),
+                    epoch: head.epoch(),
                     events_max: 1 + (turn >> 33) % 40,
                 };
                 match models.advance(step).await {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pacioli_core::place::Position;
+use pacioli_core::place::{Epoch, Position};
 use pacioli_core::{
     Append, AppendOutcome, EventId, EventStore, EventType, ExpectedVersion, NewEvent, Partition, StreamName,
 };
@@ -133,6 +133,7 @@ pub(super) async fn catch_up(
                 partition: stands.partition,
                 after: stands.position,
                 up_to: head.position(stands.partition),
+                epoch: head.epoch(),
                 events_max,
             };
             models.advance(advance).await?;
@@ -148,6 +149,7 @@ pub(super) fn step(build: &Build, after: u64, up_to: u64, events_max: usize) -> 
         after: Position(after),
         up_to: Position(up_to),
         events_max,
+        epoch: Epoch::FIRST,
     }
 }
 

@@ -27,7 +27,6 @@ pub(super) struct Remove {
     kept: bool,
     /// The projection with all its tables; so it is where nothing is said
     #[arg(long, conflicts_with = "kept")]
-    #[expect(dead_code, reason = "it says what is done without it too")]
     all: bool,
     /// Do not ask
     #[arg(long)]

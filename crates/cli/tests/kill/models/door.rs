@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use pacioli_client::http::{Ask, HttpError};
 use pacioli_client::{Client, ClientConfig};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// A server's HTTP.
 #[derive(Clone)]
@@ -49,7 +48,9 @@ impl Door {
     pub(crate) async fn sql(&self, sql: &str, more: Value) -> Result<Vec<Value>, HttpError> {
         let mut body = json!({ "sql": sql, "deadline": "20s" });
         body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
-        let Value::Array(rows) = self.ask(Ask::post("/v1/sql").json(body.to_string())).await? else { panic!("no rows") };
+        let Value::Array(rows) = self.ask(Ask::post("/v1/sql").json(body.to_string())).await? else {
+            panic!("no rows")
+        };
         Ok(rows)
     }
 
@@ -59,18 +60,6 @@ impl Door {
         let body = self.0.http().ask(ask).await?.bytes().await?;
         let last = body.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).expect("a last line");
         Ok(serde_json::from_slice(last).expect("JSON"))
-    }
-
-    /// Appends one event, again and again until it is known to be stored; returns the checkpoint of it.
-    pub(crate) async fn append(&self, stream: &str, kind: &str, data: Value) -> String {
-        let body = json!([{ "id": Uuid::now_v7().to_string(), "type": kind, "data": data }]).to_string();
-        loop {
-            match self.ask(Ask::post(format!("/v1/streams/{stream}/events")).json(body.clone())).await {
-                Ok(appended) => return appended["checkpoint"].as_str().expect("a checkpoint").to_owned(),
-                Err(HttpError::Lost(_)) => {}
-                Err(HttpError::Problem(problem)) => panic!("{problem}"),
-            }
-        }
     }
 
     /// Waits until all projections stand at the head and nothing is being built.

@@ -1,7 +1,7 @@
 //! Clients that move money between accounts, over gRPC and over HTTP, and send again under the same ids what got no answer.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,19 +32,19 @@ pub(crate) struct Told {
     pub(crate) refused_by_projection: u64,
 }
 
+/// Microseconds between two appends of a client, about.
+const PAUSE_MICROS: u64 = 4_000;
+
 /// Clients at work on one server or on several, of which each turns to the next where one does not answer.
 pub(crate) struct Load {
     told: Arc<Mutex<Told>>,
     stop: Arc<AtomicBool>,
-    /// Microseconds between two appends of a client.
-    pause: Arc<AtomicU64>,
     clients: Vec<JoinHandle<()>>,
 }
 
 impl Load {
     pub(crate) fn start(urls: &[String], seed: u64) -> Load {
         let (told, stop) = (Arc::<Mutex<Told>>::default(), Arc::<AtomicBool>::default());
-        let pause = Arc::new(AtomicU64::new(4_000));
         let clients = (0..2 * CLIENTS).map(|number| {
             let client = One {
                 random: Random::new(seed ^ ((number as u64 + 1) << 32)),
@@ -53,21 +53,10 @@ impl Load {
                 over_http: number % 2 == 1,
                 told: Arc::clone(&told),
                 stop: Arc::clone(&stop),
-                pause: Arc::clone(&pause),
             };
             tokio::spawn(client.run())
         });
-        Load { clients: clients.collect(), told, stop, pause }
-    }
-
-    /// How long each client waits between two appends.
-    pub(crate) fn set_pause(&self, pause: Duration) {
-        self.pause.store(pause.as_micros() as u64, Ordering::Relaxed);
-    }
-
-    /// How much was acknowledged so far.
-    pub(crate) fn acknowledged(&self) -> usize {
-        self.told.lock().expect("no panic").acknowledged.len()
+        Load { clients: clients.collect(), told, stop }
     }
 
     /// Ends the clients, each when it knows what became of its last append.
@@ -126,7 +115,6 @@ struct One {
     over_http: bool,
     told: Arc<Mutex<Told>>,
     stop: Arc<AtomicBool>,
-    pause: Arc<AtomicU64>,
 }
 
 impl One {
@@ -134,8 +122,8 @@ impl One {
         while !self.stop.load(Ordering::Relaxed) {
             let writes = self.writes();
             self.send_until_known(&writes).await;
-            let pause = self.pause.load(Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_micros(pause / 2 + self.random.below(pause.max(1) as usize) as u64)).await;
+            let pause = PAUSE_MICROS / 2 + self.random.below(PAUSE_MICROS as usize) as u64;
+            tokio::time::sleep(Duration::from_micros(pause)).await;
         }
     }
 
@@ -212,7 +200,8 @@ async fn send_over_grpc(client: &Client, writes: &[(String, Vec<(Uuid, &'static 
 }
 
 async fn send_over_http(client: &Client, writes: &[(String, Vec<(Uuid, &'static str, Value)>)]) -> Answer {
-    let event = |(id, kind, data): &(Uuid, &'static str, Value)| json!({ "id": id.to_string(), "type": kind, "data": data });
+    let event =
+        |(id, kind, data): &(Uuid, &'static str, Value)| json!({ "id": id.to_string(), "type": kind, "data": data });
     let events = |events: &[(Uuid, &'static str, Value)]| events.iter().map(event).collect::<Vec<_>>();
     let ask = match writes {
         [(stream, one)] => Ask::post(format!("/v1/streams/{stream}/events")).json(json!(events(one)).to_string()),

@@ -26,9 +26,6 @@ pub(crate) trait Stage: Send + Sync {
     /// Files or schemas that belong to no build and no copy.
     fn strangers(&self) -> Vec<String>;
 
-    /// Does something to a table of the build that serves, as somebody with a database tool would.
-    fn tamper(&self, name: &str, statement: &str);
-
     /// Keeps what there is in a folder, for whoever looks for the cause of a failure.
     fn keep(&self, folder: &Path);
 }

@@ -150,14 +150,6 @@ impl Stage for Postgres {
         strangers.iter().map(|stranger| text(&stranger["name"]).to_owned()).collect()
     }
 
-    fn tamper(&self, name: &str, statement: &str) {
-        let which =
-            format!("SELECT schema_name FROM pacioli_projections.builds WHERE name = '{name}' AND role = 'serving'");
-        let schema = cluster().sql_value(&self.database, &which).expect("it serves");
-        let within = format!("SET search_path = \"{schema}\"; {statement}");
-        cluster().sql(&self.database, &within).expect("a statement that works");
-    }
-
     fn keep(&self, folder: &Path) {
         let dump = cluster().command("pg_dump").map(|mut dump| {
             let file = std::fs::File::create(folder.join("database.sql")).expect("a file");

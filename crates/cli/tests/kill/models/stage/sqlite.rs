@@ -89,7 +89,9 @@ impl Stage for Sqlite {
         };
         let models = Sqlite::read_models(&self.data);
         let is_of = |name: &str, known: &[String]| {
-            known.iter().any(|one| name == one || name.strip_prefix(one.as_str()).is_some_and(|rest| rest.starts_with('-')))
+            known
+                .iter()
+                .any(|one| name == one || name.strip_prefix(one.as_str()).is_some_and(|rest| rest.starts_with('-')))
         };
         let mut strangers: Vec<String> = names(&models).into_iter().filter(|name| !is_of(name, &known)).collect();
         let copies: Vec<String> = {
@@ -100,15 +102,6 @@ impl Stage for Sqlite {
         };
         strangers.extend(names(&models.join("copies")).into_iter().filter(|name| !is_of(name, &copies)));
         strangers
-    }
-
-    fn tamper(&self, name: &str, statement: &str) {
-        let listed = Sqlite::listed(&self.data).expect("the catalogue can be read");
-        let serves = listed.iter().find(|(its, _, role)| its == name && role == "serving").expect("it serves");
-        let file = Sqlite::read_models(&self.data).join(format!("{name}.{}.db", serves.1));
-        let conn = Connection::open(file).expect("the build's file");
-        conn.busy_timeout(Duration::from_secs(10)).expect("patience");
-        conn.execute_batch(statement).expect("a statement that works");
     }
 
     fn keep(&self, _: &Path) {
@@ -128,16 +121,16 @@ fn build(data: &Path, name: &str, number: u64, role: &str) -> rusqlite::Result<S
     let transaction = conn.transaction()?;
     let stands = {
         let mut statement = transaction.prepare("SELECT worker, partition, position FROM pacioli_progress")?;
-        let stand = |row: &Row<'_>| {
-            Ok(Stand { worker: whole(row, 0)?, partition: whole(row, 1)?, position: whole(row, 2)? })
-        };
+        let stand =
+            |row: &Row<'_>| Ok(Stand { worker: whole(row, 0)?, partition: whole(row, 1)?, position: whole(row, 2)? });
         statement.query_map([], stand)?.collect::<rusqlite::Result<Vec<_>>>()?
     };
     let mut tables = Tables::new();
     for (table, columns) in tables_of(name) {
         let mut statement = transaction.prepare(&format!("SELECT {} FROM {table}", columns.join(", ")))?;
         let read = |found: &Row<'_>| {
-            let values: rusqlite::Result<Vec<Value>> = (0..columns.len()).map(|at| Ok(value(found.get_ref(at)?))).collect();
+            let values: rusqlite::Result<Vec<Value>> =
+                (0..columns.len()).map(|at| Ok(value(found.get_ref(at)?))).collect();
             Ok(row(columns, &values?))
         };
         tables.insert((*table).to_owned(), statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?);
