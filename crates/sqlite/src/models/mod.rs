@@ -9,8 +9,8 @@
 //!   swap ──► catalogue.db: build 3 serves, build 2 is kept
 //! ```
 //!
-//! Read [`advance`] for how events become rows, [`window`] and [`readers`] for how a query is answered, [`wall`] for what SQL may
-//! do, [`lifecycle`] for how builds come and go.
+//! Read `advance` for how events become rows, `window` and `readers` for how a query is answered, `wall` for what SQL may
+//! do, `lifecycle` for how builds come and go.
 //!
 //! **Invariants.** Rows and progress commit together, and only from where the progress stood. A file is whole before the
 //! catalogue names it. A statement that somebody else wrote is prepared behind a wall, always.

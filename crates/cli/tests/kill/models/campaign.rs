@@ -81,7 +81,7 @@ impl Campaign {
         let load = Load::start(&[self.server.url()], seed);
         let began = Instant::now();
         for kill in 1..=kills {
-            let (what, command) = self.act().await;
+            let (what, command) = self.act();
             let moment = self.moment(&what).await;
             self.did.push(format!("kill {kill}: {what}, {moment}"));
             if self.random.percent(30) {
@@ -133,7 +133,7 @@ impl Campaign {
     }
 
     /// Gives a command, mostly, whose answer nobody waits for.
-    async fn act(&mut self) -> (String, Option<JoinHandle<()>>) {
+    fn act(&mut self) -> (String, Option<JoinHandle<()>>) {
         let names = self.world.names();
         let name = names[self.random.below(names.len())];
         let door = Door::to(&self.server.url());

@@ -29,8 +29,11 @@ pub(crate) struct Stand {
 /// The rows of each table, each row its columns with a bar in between.
 pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
 
+/// A table and the columns of it that count.
+type Table = (&'static str, &'static [&'static str]);
+
 /// Tables and their columns, by projection. What is JSON is compared as JSON.
-pub(crate) const MODELS: [(&str, &[(&str, &[&str])]); 5] = [
+pub(crate) const MODELS: [(&str, &[Table]); 5] = [
     ("balances", &[("balances", &["account", "balance", "events", "last_version", "trail"])]),
     ("totals", &[("totals", &["type", "events", "amount"])]),
     ("streams", &[("stream_totals", &["stream", "events", "amount", "last_version", "trail"])]),

@@ -32,6 +32,11 @@ pub(crate) struct Told {
     pub(crate) refused_by_projection: u64,
 }
 
+/// An event that is made: its id, type and data.
+type Fresh = (Uuid, &'static str, Value);
+/// What one append writes to one stream.
+type StreamOf = (String, Vec<Fresh>);
+
 /// Microseconds between two appends of a client, about.
 const PAUSE_MICROS: u64 = 4_000;
 
@@ -128,7 +133,7 @@ impl One {
     }
 
     /// Streams with events: id, type and data.
-    fn writes(&mut self) -> Vec<(String, Vec<(Uuid, &'static str, Value)>)> {
+    fn writes(&mut self) -> Vec<StreamOf> {
         // Few accounts are busy, some are rare.
         let account = self.random.below(ACCOUNTS).min(self.random.below(ACCOUNTS));
         let events = match self.random.below(10) {
@@ -152,7 +157,7 @@ impl One {
         writes
     }
 
-    async fn send_until_known(&mut self, writes: &[(String, Vec<(Uuid, &'static str, Value)>)]) {
+    async fn send_until_known(&mut self, writes: &[StreamOf]) {
         loop {
             let server = &self.servers[self.at];
             let answer = match self.over_http {
@@ -178,8 +183,8 @@ impl One {
     }
 }
 
-async fn send_over_grpc(client: &Client, writes: &[(String, Vec<(Uuid, &'static str, Value)>)]) -> Answer {
-    let event = |(id, kind, data): &(Uuid, &'static str, Value)| {
+async fn send_over_grpc(client: &Client, writes: &[StreamOf]) -> Answer {
+    let event = |(id, kind, data): &Fresh| {
         NewEvent::json(EventId(*id), EventType::new(*kind).expect("a type"), data.to_string())
     };
     let mut request: Option<AppendRequest> = None;
@@ -199,10 +204,9 @@ async fn send_over_grpc(client: &Client, writes: &[(String, Vec<(Uuid, &'static 
     }
 }
 
-async fn send_over_http(client: &Client, writes: &[(String, Vec<(Uuid, &'static str, Value)>)]) -> Answer {
-    let event =
-        |(id, kind, data): &(Uuid, &'static str, Value)| json!({ "id": id.to_string(), "type": kind, "data": data });
-    let events = |events: &[(Uuid, &'static str, Value)]| events.iter().map(event).collect::<Vec<_>>();
+async fn send_over_http(client: &Client, writes: &[StreamOf]) -> Answer {
+    let event = |(id, kind, data): &Fresh| json!({ "id": id.to_string(), "type": kind, "data": data });
+    let events = |events: &[Fresh]| events.iter().map(event).collect::<Vec<_>>();
     let ask = match writes {
         [(stream, one)] => Ask::post(format!("/v1/streams/{stream}/events")).json(json!(events(one)).to_string()),
         several => {
