@@ -95,9 +95,11 @@ pub(crate) fn fold(name: &str, log: &[Fact], stands: &[Stand]) -> Tables {
             let mut states: BTreeMap<&str, (u64, u64, Map<String, Value>)> = BTreeMap::new();
             for fact in facts {
                 let Fact { partition, position, stream, version, kind, data, .. } = fact;
-                let changes = canonical(&Value::Object(data.clone()));
-                put("rewind_events", format!("{partition}|{position}|{stream}|{version}|{kind}|{changes}"));
                 let (last, events, state) = states.entry(stream).or_default();
+                let changed = data.iter().filter(|(field, value)| state.get(*field) != Some(*value));
+                let changes = changed.map(|(field, value)| (field.clone(), value.clone())).collect();
+                let changes = canonical(&Value::Object(changes));
+                put("rewind_events", format!("{partition}|{position}|{stream}|{version}|{kind}|{changes}"));
                 (*last, *events) = (*version, *events + 1);
                 state.extend(data.clone());
             }

@@ -82,7 +82,8 @@ impl Stage for Sqlite {
     fn strangers(&self) -> Vec<String> {
         let listed = Sqlite::listed(&self.data).expect("the catalogue can be read");
         let mut known: Vec<String> = listed.iter().map(|(name, number, _)| format!("{name}.{number}.db")).collect();
-        known.extend(["catalogue.db".to_owned(), "copies".to_owned()]);
+        // What lies in `scratch` goes at the next start.
+        known.extend(["catalogue.db", "copies", "pacioli.lock", "scratch"].map(str::to_owned));
         let names = |folder: &Path| -> Vec<String> {
             let entries = std::fs::read_dir(folder).into_iter().flatten();
             entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
