@@ -81,6 +81,12 @@ fn difference(before: Answer, after: Answer) -> Answer {
             Ordering::Equal => drop((before.next(), after.next())),
         }
     }
+    // Of rows that begin alike, those that went before those that came: mostly it is one row that changed.
+    rows.sort_by(|one: &Vec<Value>, other| {
+        let went = |row: &[Value]| row.first() == Some(&Value::Text("-".to_owned()));
+        compare_rows(one.get(1..2).unwrap_or_default(), other.get(1..2).unwrap_or_default())
+            .then_with(|| went(other).cmp(&went(one)))
+    });
     Answer { columns, rows }
 }
 
@@ -146,6 +152,11 @@ mod tests {
     fn a_changed_row_is_told_as_it_was_and_as_it_is() {
         let told = told(&[("a", 1), ("b", 2), ("c", 3)], &[("c", 3), ("b", 5), ("d", 4)]);
         assert_eq!(told, ["- a 1", "- b 2", "+ b 5", "+ d 4"]);
+    }
+
+    #[test]
+    fn what_went_stands_before_what_came() {
+        assert_eq!(told(&[("a", 5)], &[("a", 3)]), ["- a 5", "+ a 3"]);
     }
 
     #[test]
