@@ -200,6 +200,9 @@ async fn resolve<S: LogSource + ?Sized>(source: &S, after: Option<&Checkpoint>) 
     source.epochs().resolve(after, &heads)
 }
 
+/// A storage that takes longer to name its heads keeps nobody from what the bell says.
+const STORAGE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Partitions of one subscription that are read from storage at once, at most.
 const SCANS_AT_ONCE: usize = 4;
 
@@ -252,8 +255,17 @@ impl<S: LogSource + ?Sized> Follower<S> {
                 () = beat.get_or_insert_with(|| self.source.clock().sleep(self.heartbeat)) => {
                     // The bell is a hint: every wait ends in a real read.
                     is_due = true;
-                    let head = self.source.storage_heads().await?;
-                    self.source.recent().observe(&head);
+                    let asked = self.source.storage_heads();
+                    let rung = async {
+                        self.source.clock().sleep(STORAGE_PATIENCE).await;
+                        bell.changed().await.is_ok()
+                    };
+                    tokio::select! {
+                        biased;
+                        head = asked => self.source.recent().observe(&head?),
+                        // The storage that hangs may be a primary of yesterday, while appends go on elsewhere.
+                        true = rung => {}
+                    }
                 }
                 changed = bell.changed() => {
                     if changed.is_err() {

@@ -1,7 +1,7 @@
 //! The loop over a storage that another process may write to, a ring of three events, and a clock that stands still.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -46,6 +46,8 @@ struct Source {
     damaged: Option<u64>,
     /// Where an epoch begins while the next scan runs.
     rewind_in_scan: Mutex<Option<u64>>,
+    /// The storage answers nobody who asks for the heads.
+    hangs: AtomicBool,
 }
 
 impl Source {
@@ -60,6 +62,7 @@ impl Source {
             scan_max: 1_000,
             damaged: None,
             rewind_in_scan: Mutex::default(),
+            hangs: AtomicBool::new(false),
         }
     }
 
@@ -115,6 +118,9 @@ impl LogSource for Source {
     }
 
     async fn storage_heads(&self) -> Result<Checkpoint, ReadError> {
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let mut heads = Checkpoint::start(self.recent.heads().partitions(), self.epochs().current());
         for event in &*self.storage.lock().unwrap() {
             heads.advance(event.partition, event.position);
@@ -215,6 +221,21 @@ async fn a_bell_that_nobody_rang_is_made_up_for_by_the_beat() {
     source.clock.beat.notify_one();
     assert_eq!(now(&mut deliveries), "0:1 0:2 from 0:0 to 0:2");
     assert_eq!(now(&mut deliveries), "caught up at 0:2");
+}
+
+#[tokio::test]
+async fn a_storage_that_hangs_keeps_nobody_from_what_the_bell_says() {
+    let source = Arc::new(Source::new(1));
+    let mut deliveries = start(&source, Subscribe::default()).await;
+    assert_eq!(now(&mut deliveries), "caught up at 0:0");
+    assert_eq!(now(&mut deliveries), "waits");
+    source.hangs.store(true, Ordering::Relaxed);
+    source.clock.beat.notify_one();
+    assert_eq!(now(&mut deliveries), "waits", "the beat asks a storage that does not answer");
+    source.publish(0, 1);
+    assert_eq!(now(&mut deliveries), "waits", "it is given a moment");
+    source.clock.beat.notify_one();
+    assert_eq!(now(&mut deliveries), "0:1 from 0:0 to 0:1");
 }
 
 #[tokio::test]

@@ -377,7 +377,8 @@ impl Source {
         // The epoch first: heads that a connection to another database names are then of one that is over.
         let epoch = self.handle.shared.recent.epoch();
         let session = reader(&self.handle.pool).await?;
-        session.within(read_heads(&session, epoch)).await
+        // Who gives up waiting leaves a connection behind that nobody else should wait on.
+        session.whole(session.within(read_heads(&session, epoch))).await
     }
 
     async fn scan_once(&self, scan: &Scan) -> Result<Scanned> {
