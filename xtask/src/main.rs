@@ -72,7 +72,8 @@ enum Command {
     },
     /// Kill a server at random under load, again and again, and check every promise from the clients' history.
     #[command(after_help = "Examples:
-  cargo x kill                           100 kills, about a minute
+  cargo x kill                           100 kills, some minutes
+  cargo x kill --of models --kills 1000  a thousand under projections, on each engine
   cargo x kill --kills 10000 --seed 7    a night")]
     Kill {
         /// How often.
@@ -81,6 +82,9 @@ enum Command {
         /// Decides what the clients ask and when the server is killed.
         #[arg(long, value_name = "N", default_value_t = 1494)]
         seed: u64,
+        /// What the campaign looks at.
+        #[arg(long, value_enum, default_value_t = kill::Of::All)]
+        of: kill::Of,
     },
     /// Regenerate crates/api/src/generated from crates/api/proto.
     #[command(after_help = "Examples:
@@ -106,7 +110,7 @@ fn main() -> std::process::ExitCode {
     let result = match Args::parse().command {
         Command::Test { skip_slow, postgres, args } => test::run(skip_slow, &postgres, &args),
         Command::Tidy { online, fix } => tidy::run(&tidy::Options { online, fix }),
-        Command::Kill { kills, seed } => kill::run(kills, seed),
+        Command::Kill { kills, seed, of } => kill::run(kills, seed, of),
         Command::Codegen { check } => codegen::run(check),
         Command::Release { online } => release::run(online),
     };

@@ -16,7 +16,7 @@ use crate::server::Server;
 use crate::{alone, say, setting};
 
 /// Kills of the slice that runs with the tests, on each engine.
-const KILLS: u64 = 24;
+const KILLS: u64 = 12;
 /// Kills of one store; then another one begins, so that looking does not come to cost more than killing.
 const KILLS_OF_A_STORE: u64 = 60;
 /// How long projections may take to come to the head once nobody appends.
