@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pacioli_core::{
     Append, AppendOutcome, Appended, EventId, EventStore, EventType, ExpectedVersion, Filter, NewEvent, PayloadChoice,
@@ -10,8 +11,17 @@ use pacioli_core::{
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 use uuid::Uuid;
 
+/// Opens a store. One that was dropped a moment ago may still be let go of by a thread that had a last look at it.
 pub(crate) fn open(directory: &Path) -> SqliteStore {
-    SqliteStore::open(directory, SqliteOptions::default()).expect("the store opens")
+    let began = Instant::now();
+    loop {
+        match SqliteStore::open(directory, SqliteOptions::default()) {
+            Err(error) if error.reason.contains("is in use") && began.elapsed() < Duration::from_secs(5) => {
+                std::thread::yield_now();
+            }
+            opened => return opened.expect("the store opens"),
+        }
+    }
 }
 
 pub(crate) fn stream(name: &str) -> StreamName {
