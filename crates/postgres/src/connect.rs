@@ -1,13 +1,14 @@
 //! Connections: which host takes writes, and how a session is set up for what it is to do.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use futures::future::poll_fn;
 use pacioli_core::StoreError;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Config, SslMode};
 use tokio_postgres::error::Severity;
@@ -25,6 +26,8 @@ use crate::tls;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// How long what is asked on a connection may take: a page of a log, on a database that is busy with other things.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the heads may take, which are a row a partition: all that is new waits for them.
+const HEADS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a session is for, and so how it is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,8 @@ pub(crate) struct Session {
     stalled: AtomicBool,
     /// What may come in, where that is bounded.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// The newest primary that was met by anybody.
+    newest: watch::Receiver<Option<Identity>>,
     /// Which of the location's hosts.
     pub(crate) host: usize,
     pub(crate) surroundings: Surroundings,
@@ -124,17 +129,37 @@ impl Session {
         self.warned.swap(false, Ordering::AcqRel)
     }
 
-    /// Waits for what is done on this connection, but not for ever: a socket whose other end has stalled never ends a wait.
+    /// Waits for what is done on this connection, but not for ever: a socket whose other end has stalled never ends a wait,
+    /// and what the primary of yesterday would answer is of no use once another one was met.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(ANSWER_PATIENCE, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                self.stalled.store(true, Ordering::Release);
-                Err(Error::Unreachable(format!(
-                    "the database did not answer for {} s; look at its load and at the network, then try again",
-                    ANSWER_PATIENCE.as_secs()
-                )))
-            }
+        self.within_at_most(ANSWER_PATIENCE, work).await
+    }
+
+    /// The same for the heads.
+    pub(crate) async fn soon<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.within_at_most(HEADS_PATIENCE, work).await
+    }
+
+    async fn within_at_most<T>(&self, patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let over = tokio::select! {
+            biased;
+            done = work => return done,
+            () = self.is_left() => "another database took over from the one that was asked".to_owned(),
+            () = tokio::time::sleep(patience) => format!(
+                "the database did not answer for {} s; look at its load and at the network, then try again",
+                patience.as_secs()
+            ),
+        };
+        self.stalled.store(true, Ordering::Release);
+        Err(Error::Unreachable(over))
+    }
+
+    /// Returns once another primary was met than the one that this leads to.
+    async fn is_left(&self) {
+        let mut newest = self.newest.clone();
+        let mine = self.surroundings.identity;
+        if newest.wait_for(|newest| newest.is_some_and(|newest| newest != mine)).await.is_err() {
+            std::future::pending().await
         }
     }
 
@@ -169,7 +194,7 @@ pub(crate) struct Connector {
     /// Whether a standby will do: there is nothing but one to look at.
     standby_will_do: bool,
     /// The newest timeline that was met. An old primary that comes back on its own is told by it.
-    newest: Arc<Mutex<Option<Identity>>>,
+    newest: Arc<watch::Sender<Option<Identity>>>,
     /// The host to ask first.
     first: Arc<AtomicUsize>,
     /// Whether a database will do that may lose what it acknowledges.
@@ -266,7 +291,8 @@ impl Connector {
         if !self.standby_will_do {
             self.refuse_outdated(surroundings.identity)?;
         }
-        Ok(Session { client, warned, stalled: AtomicBool::new(false), meter, host: index, surroundings })
+        let newest = self.newest.subscribe();
+        Ok(Session { client, warned, stalled: AtomicBool::new(false), meter, newest, host: index, surroundings })
     }
 
     async fn connect_metered(
@@ -309,19 +335,21 @@ impl Connector {
 
     /// Refuses the primary of before a failover, which may have come back and take writes that nobody will keep.
     fn refuse_outdated(&self, met: Identity) -> Result<()> {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        match *newest {
+        let mut outdated = None;
+        self.newest.send_if_modified(|newest| match *newest {
             Some(newest) if newest.system_id == met.system_id && met.timeline < newest.timeline => {
-                Err(Error::Store(format!(
-                    "this is the primary of timeline {}, and timeline {} was seen already: stop it and make it a standby of \
-                     the new primary; if it was restored on purpose, restart this process",
-                    met.timeline, newest.timeline
-                )))
+                outdated = Some(newest);
+                false
             }
-            _ => {
-                *newest = Some(met);
-                Ok(())
-            }
+            _ => newest.replace(met) != Some(met),
+        });
+        match outdated {
+            Some(newest) => Err(Error::Store(format!(
+                "this is the primary of timeline {}, and timeline {} was seen already: stop it and make it a standby of \
+                 the new primary; if it was restored on purpose, restart this process",
+                met.timeline, newest.timeline
+            ))),
+            None => Ok(()),
         }
     }
 }

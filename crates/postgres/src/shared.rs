@@ -223,6 +223,18 @@ pub(crate) async fn read_heads(session: &Session, epoch: Epoch) -> Result<Checkp
     Ok(Checkpoint::new(rows.iter().map(|row| Position(row.get::<_, i64>(0) as u64)), epoch))
 }
 
+/// The head of every partition, asked soon or not at all. Where no answer comes, the connections that lie idle are given up
+/// too: they lead to the same host, and who looks again would wait on each of them.
+pub(crate) async fn ask_heads(pool: &ReadPool, epoch: Epoch) -> Result<Checkpoint> {
+    let session = reader(pool).await?;
+    // Who gives up waiting leaves a connection behind that nobody else should wait on.
+    let heads = session.whole(session.soon(read_heads(&session, epoch))).await;
+    if session.is_over() {
+        pool.retain(|_, _| false);
+    }
+    heads
+}
+
 /// Makes and keeps the connections of readers.
 pub(crate) struct Readers {
     shared: Arc<Shared>,

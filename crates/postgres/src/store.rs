@@ -29,7 +29,7 @@ use crate::location::Location;
 use crate::maintenance;
 use crate::migrate::{self, CHUNK_EVENTS_DEFAULT, NewStore};
 use crate::read;
-use crate::shared::{ReadPool, Shared, read_epochs, read_heads, read_pool, reader};
+use crate::shared::{ReadPool, Shared, ask_heads, read_epochs, read_heads, read_pool, reader};
 use crate::writer;
 
 /// A writer that has taken an append answers within [`PostgresOptions::answer_within`]; so much later nobody waits any more.
@@ -376,9 +376,7 @@ impl Source {
     async fn heads(&self) -> Result<Checkpoint> {
         // The epoch first: heads that a connection to another database names are then of one that is over.
         let epoch = self.handle.shared.recent.epoch();
-        let session = reader(&self.handle.pool).await?;
-        // Who gives up waiting leaves a connection behind that nobody else should wait on.
-        session.whole(session.within(read_heads(&session, epoch))).await
+        ask_heads(&self.handle.pool, epoch).await
     }
 
     async fn scan_once(&self, scan: &Scan) -> Result<Scanned> {

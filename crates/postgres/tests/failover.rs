@@ -16,6 +16,11 @@ mod system_only {
     use crate::faults::world::{Follower, Load, STALL_MAX, blocking, eventually, measure, one, say, seed, whole_log};
     use crate::support::{open, options};
 
+    /// A server that only follows finds out by itself that the primary hangs: its bus compares the table with the slot every
+    /// 5 s (`COMPARE_EVERY`), waits 5 s for the heads (`HEADS_PATIENCE`) and 3 s for a connection to a host that does not
+    /// answer (`CONNECT_PATIENCE`). The rest is for a busy machine.
+    const HANGS_MAX: Duration = Duration::from_secs(18);
+
     /// A primary, its standby, and a store that knows both, opened twice.
     struct Twins {
         primary: Cluster,
@@ -249,6 +254,39 @@ mod system_only {
             follower.seen().last().is_some_and(|last| last.0 == head.position(Partition::ZERO).0)
         })
         .await;
+        blocking(|| twins.primary.resume());
+        blocking(|| twins.primary.stop(Shutdown::Immediate));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_that_only_follows_leaves_a_primary_that_hangs_too() {
+        let twins = Twins::start(StandbyOptions::default());
+        let quick = PostgresOptions { answer_within: Duration::from_secs(2), ..options() };
+        let writing = open(&twins.url, quick.clone()).await.expect("the store opens");
+        let following = open(&twins.url, quick).await.expect("the store opens");
+        position(writing.append(one("a-1", "Written")).await);
+        let follower = Follower::start(following.clone());
+        eventually(STALL_MAX, "the follower is at the head", async || follower.seen().len() == 1).await;
+        // Readers leave connections behind that lead to the primary of now.
+        for head in futures::future::join_all((0..8).map(|_| following.head())).await {
+            head.expect("a head");
+        }
+        blocking(|| twins.standby.catch_up_with(&twins.primary));
+        blocking(|| twins.primary.pause());
+        // What asks the hung primary now waits for its answer.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        blocking(|| twins.standby.promote());
+        eventually(Duration::from_secs(8), "appends go on there", async || {
+            writing.append(one("b-1", "Written")).await.is_ok()
+        })
+        .await;
+        let head = writing.head().await.expect("a head").position(Partition::ZERO).0;
+        let began = std::time::Instant::now();
+        eventually(HANGS_MAX, "the follower sees what another server appended", async || {
+            follower.seen().last().is_some_and(|last| last.0 == head)
+        })
+        .await;
+        say(&format!("the follower saw it after {:?}", began.elapsed()));
         blocking(|| twins.primary.resume());
         blocking(|| twins.primary.stop(Shutdown::Immediate));
     }

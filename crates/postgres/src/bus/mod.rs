@@ -20,7 +20,7 @@ use pacioli_core::subscription::Scan;
 
 use crate::error::Result;
 use crate::read;
-use crate::shared::{Counters, ReadPool, Shared, read_heads, reader};
+use crate::shared::{Counters, ReadPool, Shared, ask_heads, read_heads, reader};
 
 /// A commit of this process is in the table, and in the slot, before its writer has heard so. It is given the time to
 /// publish it from memory, which is cheaper than to read it back.
@@ -77,7 +77,7 @@ async fn arrived(shared: &Shared, pool: &ReadPool, place: Place) -> Result<()> {
         let scanned = {
             let session = reader(pool).await?;
             // The slot announces a commit before its standby has answered, and so before anybody sees it.
-            let visible = session.within(read_heads(&session, epoch)).await?.position(partition);
+            let visible = session.soon(read_heads(&session, epoch)).await?.position(partition);
             let scan = Scan { up_to: head.min(visible), ..scan };
             session.within(read::scan(shared, &session, &scan)).await?
         };
@@ -93,8 +93,7 @@ async fn arrived(shared: &Shared, pool: &ReadPool, place: Place) -> Result<()> {
 async fn observe(shared: &Shared, pool: &ReadPool, place: Place) -> Result<()> {
     let heads = {
         let epoch = shared.recent.epoch();
-        let session = reader(pool).await?;
-        session.within(read_heads(&session, epoch)).await?
+        ask_heads(pool, epoch).await?
     };
     let mut seen = Checkpoint::start(shared.partitions, heads.epoch());
     seen.advance(place.partition, heads.position(place.partition).min(place.position));

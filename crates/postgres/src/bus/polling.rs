@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{OWN_COME_FIRST, hand_on};
 use crate::error::Result;
-use crate::shared::{ReadPool, Shared, read_heads, reader};
+use crate::shared::{ReadPool, Shared, ask_heads};
 
 /// How often `commits` is looked at.
 const EVERY: Duration = Duration::from_millis(20);
@@ -39,13 +39,9 @@ pub(super) async fn look(shared: &Shared, pool: &ReadPool) -> Result<Checkpoint>
 }
 
 async fn look_and_time(shared: &Shared, pool: &ReadPool) -> Result<(Checkpoint, Duration)> {
-    let (heads, took) = {
-        let epoch = shared.recent.epoch();
-        let session = reader(pool).await?;
-        let began = Instant::now();
-        let heads = session.within(read_heads(&session, epoch)).await?;
-        (heads, began.elapsed())
-    };
+    let began = Instant::now();
+    let heads = ask_heads(pool, shared.recent.epoch()).await?;
+    let took = began.elapsed();
     let is_news = |place: &Place| place.position > shared.recent.head(place.partition);
     if heads.iter().any(|place| is_news(&place)) {
         if !shared.own_by_bus {
