@@ -154,6 +154,18 @@ impl Session {
         Err(Error::Unreachable(over))
     }
 
+    /// Waits for what may take long on this connection, until another primary was met.
+    pub(crate) async fn while_primary<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.is_left() => {
+                self.stalled.store(true, Ordering::Release);
+                Err(Error::Unreachable("another database took over from the one that was asked".to_owned()))
+            }
+        }
+    }
+
     /// Returns once another primary was met than the one that this leads to.
     async fn is_left(&self) {
         let mut newest = self.newest.clone();

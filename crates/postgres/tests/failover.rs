@@ -3,15 +3,18 @@
 /// They need `pg_rewind` and `pg_basebackup`, which only the system's installation is sure to have.
 mod system_only {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use pacioli_core::conformance::history::{self, LoggedEvent, Operation, Outcome};
     use pacioli_core::{
-        AppendError, AppendOutcome, Checkpoint, EventStore, EventType, Filter, Partition, PayloadChoice, Position,
-        Query, QueryItem, ReadError, ReadLog, Subscribe,
+        AppendError, AppendOutcome, Checkpoint, Epoch, EventStore, EventType, Filter, Partition, PayloadChoice,
+        Position, Query, QueryItem, ReadError, ReadLog, Subscribe,
     };
     use pacioli_pgtest::{Cluster, ClusterOptions, Shutdown, StandbyOptions};
-    use pacioli_postgres::{PostgresOptions, PostgresStore};
+    use pacioli_postgres::{PostgresModels, PostgresOptions, PostgresStore};
+    use pacioli_projection::engine::{Advance, AdvanceError};
+    use pacioli_projection::{Engine, Projection};
 
     use crate::faults::world::{Follower, Load, STALL_MAX, blocking, eventually, measure, one, say, seed, whole_log};
     use crate::support::{open, options};
@@ -287,6 +290,40 @@ mod system_only {
         })
         .await;
         say(&format!("the follower saw it after {:?}", began.elapsed()));
+        blocking(|| twins.primary.resume());
+        blocking(|| twins.primary.stop(Shutdown::Immediate));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_read_model_leaves_a_primary_that_hangs_too() {
+        let twins = Twins::start(StandbyOptions::default());
+        let quick = PostgresOptions { answer_within: Duration::from_secs(2), ..options() };
+        let store = open(&twins.url, quick).await.expect("the store opens");
+        let models = PostgresModels::open(&store, None, None).await.expect("read models");
+        let text = "-- projection: seen\n-- version: 1\n\nCREATE TABLE seen (position BIGINT PRIMARY KEY);\n\n\
+                    -- on: *\nINSERT INTO seen (position) VALUES (:position);\n";
+        let seen = Projection::parse("seen.sql", text).expect("a file");
+        let build = Arc::new(models.begin(&seen, 1).await.expect("it begins"));
+        let (last, _) = position(store.append(one("a-1", "Written")).await);
+        blocking(|| twins.standby.catch_up_with(&twins.primary));
+        blocking(|| twins.primary.pause());
+        let advance = Advance {
+            build,
+            worker: 0,
+            partition: Partition::ZERO,
+            after: Position(0),
+            up_to: Position(last),
+            events_max: 10,
+            epoch: Epoch(1),
+        };
+        let advancing = tokio::spawn(async move { models.advance(advance).await });
+        blocking(|| twins.standby.promote());
+        eventually(Duration::from_secs(8), "appends go on there", async || {
+            store.append(one("b-1", "Written")).await.is_ok()
+        })
+        .await;
+        let told = tokio::time::timeout(STALL_MAX, advancing).await.expect("a step is given up that nobody answers");
+        assert!(matches!(told, Ok(Err(AdvanceError::Store(_)))), "{told:?}");
         blocking(|| twins.primary.resume());
         blocking(|| twins.primary.stop(Shutdown::Immediate));
     }

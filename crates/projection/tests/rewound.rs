@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pacioli_projection::Engine;
 use pacioli_projection::engine::QueryError;
 use pacioli_projection::service::AskError;
 
@@ -22,6 +23,10 @@ async fn a_build_that_took_events_which_the_log_lost_stops_and_says_to_rebuild()
     let error = status.error.unwrap();
     assert_eq!(error.place, "0:61");
     assert!(error.error.contains("pacioli projection rebuild balances"), "{}", error.error);
+    // It has events at these positions, and not those of today.
+    let today = two.engine.head().await.unwrap();
+    let behind = two.ask("SELECT * FROM balances", Some(&today), Duration::from_secs(1)).await.unwrap_err();
+    assert!(matches!(&behind, AskError::Behind { why: Some(why), .. } if why.contains("0:61")), "{behind}");
     two.models.retry(&named("balances"), None).await.unwrap();
     two.until("balances", |status| status.state == "failed").await;
     two.models.rebuild(&named("balances"), None, None).await.unwrap();

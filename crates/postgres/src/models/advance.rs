@@ -28,7 +28,7 @@ pub(super) async fn advance(home: &Home, advance: Advance) -> Result<Advanced, A
         let (after, up_to) = (advance.after.0 as i64, up_to as i64);
         Ok(worker.query_one(&statement, &[&name, &number, &stream_worker, &part, &after, &up_to, &events_max]).await?)
     };
-    let row = step.await.map_err(told)?;
+    let row = worker.while_primary(step).await.map_err(told)?;
     crash_point("advance:after-commit");
     match (row.get::<_, Option<i64>>(0), row.get::<_, Option<i64>>(1)) {
         (Some(position), Some(events)) => Ok(Advanced { position: Position(position as u64), events: events as u64 }),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pacioli_core::place::Checkpoint;
-use pacioli_core::{Partition, Place, Position};
+use pacioli_core::{Epoch, Partition, Place, Position};
 use pacioli_projection::Projection;
 use pacioli_projection::engine::{Build, BuildNumber, Failed, Progress, Role, State};
+use pacioli_projection::file::Name;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -169,26 +170,54 @@ pub(super) async fn builds(home: &Home, session: &Session, head: &Checkpoint) ->
     let (rows, progress) = read?;
     let mut stands: BTreeMap<(String, i32), Vec<Progress>> = BTreeMap::new();
     for row in &progress {
-        stands.entry((row.get(0), row.get(1))).or_default().push(Progress {
-            worker: row.get::<_, i32>(2) as u16,
-            partition: Partition(row.get::<_, i32>(3) as u16),
-            position: Position(row.get::<_, i64>(4) as u64),
-            events: row.get::<_, i64>(5) as u64,
-            // Builds of an earlier epoch were settled before this was read: they stand in this one, or failed.
-            epoch: head.epoch(),
-        });
+        stands.entry((row.get(0), row.get(1))).or_default().push(one_progress(row, 2, head.epoch()));
     }
     rows.iter()
         .map(|row| {
             let key: (String, i32) = (row.get(0), row.get(1));
             let mut progress = stands.remove(&key).unwrap_or_default();
-            if row.get::<_, bool>(13) {
-                // Appends write its rows: it stands where the log does.
-                progress.iter_mut().for_each(|stands| stands.position = head.position(stands.partition));
-            }
+            stand(&mut progress, row.get(13), Epoch(row.get::<_, i32>(15) as u32), head);
             build(home, row, progress)
         })
         .collect()
+}
+
+/// Says of which epoch the progress is, and that a build whose rows appends write stands where the log does.
+fn stand(progress: &mut [Progress], in_appends: bool, epoch: Epoch, head: &Checkpoint) {
+    for stands in progress {
+        if in_appends {
+            (stands.position, stands.epoch) = (head.position(stands.partition), head.epoch());
+        } else {
+            stands.epoch = epoch;
+        }
+    }
+}
+
+/// The build that serves, whether appends write it, and where it stands, in one look.
+pub(super) async fn serving(
+    home: &Home,
+    session: &Session,
+    name: &Name,
+    head: &Checkpoint,
+) -> Result<Option<(BuildNumber, bool, Vec<Progress>)>> {
+    let read = session.prepare_cached(&home.fill(sql!("models/builds/read_serving"))).await?;
+    let rows = session.query(&read, &[&name.as_str()]).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut progress: Vec<Progress> = rows.iter().map(|row| one_progress(row, 3, head.epoch())).collect();
+    let in_appends = first.get(1);
+    stand(&mut progress, in_appends, Epoch(first.get::<_, i32>(2) as u32), head);
+    Ok(Some((BuildNumber(first.get::<_, i32>(0) as u32), in_appends, progress)))
+}
+
+/// Worker, partition, position and events, from the column `at` on.
+fn one_progress(row: &Row, at: usize, epoch: Epoch) -> Progress {
+    Progress {
+        worker: row.get::<_, i32>(at) as u16,
+        partition: Partition(row.get::<_, i32>(at + 1) as u16),
+        position: Position(row.get::<_, i64>(at + 2) as u64),
+        events: row.get::<_, i64>(at + 3) as u64,
+        epoch,
+    }
 }
 
 fn build(home: &Home, row: &Row, progress: Vec<Progress>) -> Result<Build> {

@@ -28,8 +28,8 @@ pub(super) async fn keep(
         worker.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
         let stands = original.stands(home, &worker).await?;
         let taken = worker.query_one(&home.fill(sql!("models/copies/take_number")), &[]).await?;
-        let number: i64 = taken.get(0);
-        let schema = format!("{}_copy_{number}", home.schema());
+        let copy_number: i64 = taken.get(0);
+        let schema = format!("{}_copy_{copy_number}", home.schema());
         worker.batch_execute(&format!("CREATE SCHEMA {schema}")).await?;
         for row in worker.query(sql!("models/fold/list_columns"), &[&original.schema]).await? {
             let (table, columns): (&str, &str) = (row.get(0), row.get(1));
@@ -40,12 +40,14 @@ pub(super) async fn keep(
         let projection = &original.projection;
         let insert = home.fill(sql!("models/copies/insert_copy"));
         let (name, workers) = (projection.name.as_str(), original.workers);
-        let epoch = home.store().shared().recent.epoch().0 as i32;
-        worker.execute(&insert, &[&number, &name, &projection.hash, &workers, &schema, &epoch]).await?;
+        let number = number.0 as i32;
+        worker.execute(&insert, &[&copy_number, &name, &projection.hash, &workers, &schema, &number]).await?;
         let of = |one: fn(&Stand) -> i32| stands.iter().map(one).collect::<Vec<i32>>();
         let positions: Vec<i64> = stands.iter().map(|stand| stand.position).collect();
         let insert = home.fill(sql!("models/copies/insert_copy_progress"));
-        worker.execute(&insert, &[&number, &of(|stand| stand.worker), &of(|stand| stand.part), &positions]).await?;
+        worker
+            .execute(&insert, &[&copy_number, &of(|stand| stand.worker), &of(|stand| stand.part), &positions])
+            .await?;
         for row in worker.query(&home.fill(sql!("models/copies/take_old")), &[&name, &COPIES_MAX]).await? {
             super::scratch::give_up(home, &worker, row.get(0)).await?;
         }

@@ -33,11 +33,18 @@ pub(super) async fn settle(home: &Home, session: &Session) -> Result<(), EngineE
     };
     let (epochs, head) = look.await.map_err(engine_error)?;
     for row in earlier {
-        let (name, number, of_epoch): (String, i32, i32) = (row.get(0), row.get(1), row.get(2));
+        let (name, number): (String, i32) = (row.get(0), row.get(1));
         let named = Name::new(name.clone()).map_err(EngineError::Refused)?;
         let number_of = BuildNumber(number as u32);
         let settle = async {
             hold(home, session, &named, number_of).await.map_err(engine_error)?;
+            let read = home.fill(sql!("models/epochs/read_epoch"));
+            let row = session.query_opt(&read, &[&name, &number]).await.map_err(|error| engine_error(error.into()))?;
+            // Another server may have settled it while the lock was waited for, and gone on from there.
+            let Some(of_epoch) = row.map(|row| row.get::<_, i32>(0)).filter(|of| *of as u32 != epochs.current().0)
+            else {
+                return Ok(());
+            };
             let read = home.fill(sql!("models/epochs/read_highest"));
             let rows = session.query(&read, &[&name, &number]).await.map_err(|error| engine_error(error.into()))?;
             let positions = rows.iter().map(|row| Position(row.get::<_, i64>(0) as u64));

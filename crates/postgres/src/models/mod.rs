@@ -39,8 +39,8 @@ use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::{EventStore, StoreError};
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{
-    Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, Lookup, Materialized, Moment, Query,
-    QueryError, QueryLimits, Sample, State, Verified,
+    Abilities, Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, Lookup, Materialized, Moment,
+    Progress, Query, QueryError, QueryLimits, Sample, State, Verified,
 };
 use pacioli_projection::file::{Finding, Name};
 use pacioli_projection::{Engine, Projection};
@@ -134,6 +134,20 @@ impl Engine for PostgresModels {
         epochs::settle(&self.home, &worker).await?;
         let builds = catalogue::builds(&self.home, &worker, &head);
         worker.whole(worker.within(builds)).await.map_err(check::engine_error)
+    }
+
+    async fn serving(&self, name: &Name) -> Result<Option<(BuildNumber, Vec<Progress>)>, EngineError> {
+        let look = async |head: &Checkpoint| {
+            let worker = self.home.worker().await?;
+            worker.within(catalogue::serving(&self.home, &worker, name, head)).await
+        };
+        let mut serving = look(&self.home.store().shared().recent.heads()).await.map_err(check::engine_error)?;
+        if matches!(serving, Some((_, true, _))) {
+            // What appends write stands where the log did before this look, at least.
+            let head = self.head().await?;
+            serving = look(&head).await.map_err(check::engine_error)?;
+        }
+        Ok(serving.map(|(number, _, progress)| (number, progress)))
     }
 
     async fn begin(&self, projection: &Projection, workers: u16) -> Result<Build, EngineError> {

@@ -22,7 +22,7 @@ pub(super) fn in_transaction<'a, T: 'a, E: From<Halt> + 'a>(
     // Moved at once: what a command holds is large, and every future around it would be.
     let work = Box::pin(work);
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on";
-    session.whole(async move {
+    let whole = session.whole(async move {
         session.batch_execute(begin).await.map_err(Halt::from)?;
         match work.await {
             Ok(done) => {
@@ -35,7 +35,10 @@ pub(super) fn in_transaction<'a, T: 'a, E: From<Halt> + 'a>(
                 Err(error)
             }
         }
-    })
+    });
+    async move {
+        session.while_primary(async { Ok(whole.await) }).await.unwrap_or_else(|error| Err(Halt::from(error).into()))
+    }
 }
 
 /// Tries what has to wait for people who query, each time for a moment only: whoever comes after it would wait too.

@@ -93,6 +93,8 @@ async fn a_build_that_has_seen_what_the_log_lost_stops_and_one_that_has_not_goes
     let models = PostgresModels::open(&store, Some(location(&elsewhere)), None).await.expect("read models");
     let stale = models.advance(super::world::step(&counts, 4, 5, 4)).await;
     assert!(matches!(stale, Err(AdvanceError::Moved)), "nothing moves before it is settled: {stale:?}");
+    // What is copied before it is settled is a copy of what the log had then.
+    models.keep_copy(&name("balances"), BuildNumber(1)).await.expect("a copy");
     let builds = models.builds().await.expect("builds");
     let State::Failed(failed) = &builds[0].state else { panic!("{:?}", builds[0]) };
     assert_eq!(failed.place.to_string(), "0:6");
@@ -101,9 +103,54 @@ async fn a_build_that_has_seen_what_the_log_lost_stops_and_one_that_has_not_goes
         "{failed:?}"
     );
     assert_eq!(builds[1].state, State::Running);
+    // Where it stands is said with the epoch that this is of.
+    let (_, stands) = models.serving(&name("balances")).await.expect("an answer").expect("it serves");
+    assert_eq!((stands[0].position.0, stands[0].epoch.0), (10, 1));
+    let (_, stands) = models.serving(&name("counts")).await.expect("an answer").expect("it serves");
+    assert_eq!((stands[0].position.0, stands[0].epoch.0), (4, 2));
     catch_up(&models, "counts", 1, 100).await.expect("it goes on");
     let there = connect(&elsewhere).await;
     let row =
         there.query_one("SELECT string_agg(name, ' ') FROM pacioli_projections.copies", &[]).await.expect("a row");
     assert_eq!(row.get::<_, &str>(0), "counts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_another_server_settled_meanwhile_is_not_taken_for_one_that_saw_what_was_lost() {
+    let world = World::new("models_settled").await;
+    let elsewhere =
+        tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("models_settled_far")).await.expect("a database");
+    world.deposit(1, 5).await;
+    let models = PostgresModels::open(&world.store, Some(location(&elsewhere)), None).await.expect("read models");
+    models.begin(&projection(COUNTS), 1).await.expect("it begins");
+    catch_up(&models, "counts", 1, 100).await.expect("it advances");
+    drop(models);
+    let rewind = "INSERT INTO pacioli.epochs (epoch, heads, system_id, timeline) SELECT 2, ARRAY[5], system_id, timeline FROM pacioli.epochs;
+                  UPDATE pacioli.heads SET epoch = 2";
+    world.client().await.batch_execute(rewind).await.expect("an epoch");
+    let store = crate::support::open(&world.url, crate::support::options()).await.expect("it opens");
+    let models = PostgresModels::open(&store, Some(location(&elsewhere)), None).await.expect("read models");
+    // Another server is about to bring it into today's epoch, and goes on.
+    let mut other = connect(&elsewhere).await;
+    let settling = other.transaction().await.expect("a transaction");
+    settling.query("SELECT FROM pacioli_projections.progress FOR UPDATE", &[]).await.expect("the lock");
+    let looking = tokio::spawn(async move { models.builds().await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let watching = connect(&elsewhere).await;
+    tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while watching.query_one(waits, &[]).await.expect("a row").get::<_, i64>(0) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("this one waits for the lock");
+    settling
+        .batch_execute(
+            "UPDATE pacioli_projections.builds SET epoch = 2; UPDATE pacioli_projections.progress SET position = 9",
+        )
+        .await
+        .expect("it goes on");
+    settling.commit().await.expect("committed");
+    let builds = looking.await.expect("no panic").expect("builds");
+    assert_eq!(builds[0].state, State::Running, "nine events of today's epoch were lost by nobody");
 }

@@ -146,6 +146,7 @@ impl Worker {
                     // Another runner may have moved it past the head that this process knew.
                     self.shared.see_head(&page.head);
                     self.stands.epoch = page.head.epoch();
+                    self.track.moved(self.build.number, self.stands, 0);
                     return None;
                 }
                 Err(ReadError::Rewound { to }) => (to.position(partition), format!("the log was rewound to {to}")),

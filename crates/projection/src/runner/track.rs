@@ -164,6 +164,10 @@ impl Track {
         let standing = self.standing.borrow();
         let build = standing.serving?;
         let stand = standing.builds.get(&build)?;
+        // Of an earlier epoch: whether the log still has all of it is not known here.
+        if stand.progress.iter().any(|stands| stands.epoch != epoch) {
+            return None;
+        }
         let generation = Generation { build, number: stand.generation };
         Some((generation, least(&stand.progress, partitions, epoch)))
     }

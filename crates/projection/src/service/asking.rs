@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use pacioli_core::place::Checkpoint;
 use pacioli_core::store::Filter;
-use pacioli_core::{PayloadChoice, ReadError, ReadLog};
+use pacioli_core::{Epoch, PayloadChoice, ReadError, ReadLog};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::catalogue::is_table;
-use crate::engine::{EngineError, Lookup, Moment, Query, QueryError, QueryLimits, State, least};
+use crate::engine::{EngineError, Lookup, Moment, Progress, Query, QueryError, QueryLimits, State, least};
 use crate::file::{Mode, Name};
 
 use super::{Ask, AskError, ReadModels, no_such_table};
@@ -173,7 +173,7 @@ impl ReadModels {
                 continue;
             }
             let stands = track.read(&*shared.engine, name, LOOK_EVERY).await.map_err(ask_error)?;
-            let stands = least(&stands, partitions, epoch);
+            let stands = self.stands_today(&stands, partitions, epoch, deadline).await?;
             if stands.covers(at_least) {
                 return Ok(());
             }
@@ -194,6 +194,31 @@ impl ReadModels {
         Ok(serving.is_some_and(|(number, stands)| {
             number == known.number && least(&stands, partitions, epoch).covers(at_least)
         }))
+    }
+
+    /// Up to where a build has what the log has. One that took events of an earlier epoch which the log lost has nothing of
+    /// it: at the same positions there is something else.
+    async fn stands_today(
+        &self,
+        progress: &[Progress],
+        partitions: u16,
+        epoch: Epoch,
+        deadline: Instant,
+    ) -> Result<Checkpoint, AskError> {
+        if let Some(earlier) = progress.iter().find(|stands| stands.epoch != epoch) {
+            let mut furthest = Checkpoint::start(partitions, earlier.epoch);
+            for stands in progress {
+                if stands.position > furthest.position(stands.partition) {
+                    furthest.advance(stands.partition, stands.position);
+                }
+            }
+            match self.resolve("at_least", &furthest, deadline).await {
+                Ok(_) => {}
+                Err(AskError::Query(QueryError::Invalid(_))) => return Ok(Checkpoint::start(partitions, epoch)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(least(progress, partitions, epoch))
     }
 
     /// Where a projection is that did not come in time, and why.
