@@ -28,6 +28,7 @@ use pacioli_core::StoreError;
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{EngineError, Lookup, Query, QueryError, QueryLimits};
 use pacioli_projection::file::Name;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::reader::{CONNECTIONS, SqlReader};
 use super::home::Home;
@@ -35,10 +36,14 @@ use super::past::Scratch;
 use crate::error::Error;
 use crate::location::Location;
 
+/// Questions about the past that are folded at the same time: each has a connection to itself, and the log needs some too.
+const OF_PAST_MAX: usize = 4;
+
 /// Answers questions over what serves, and over what was.
 pub(super) struct Queries {
     home: Arc<Home>,
     reader: SqlReader,
+    of_past: Arc<Semaphore>,
 }
 
 impl Queries {
@@ -54,7 +59,7 @@ impl Queries {
         };
         let store = home.is_beside_the_log().then(|| Arc::clone(home.store().shared()));
         let reader = SqlReader::beside(&location, CONNECTIONS, store)?;
-        Ok(Queries { home, reader })
+        Ok(Queries { home, reader, of_past: Arc::new(Semaphore::new(OF_PAST_MAX)) })
     }
 
     pub(super) async fn named_by(&self, sql: &str) -> Result<Vec<Name>, QueryError> {
@@ -75,11 +80,15 @@ impl Queries {
         let began = Instant::now();
         let Some(moment) = &query.as_of else { return self.reader.query(&query.sql, &[], query.limits).await };
         let names = self.named_by(&query.sql).await?;
-        let fold = Box::pin(self.home.fold_scratch(&names, moment));
-        let scratch = tokio::time::timeout(query.limits.time_max, fold).await;
-        let scratch = scratch.map_err(|_| QueryError::Late(query.limits.time_max))?.map_err(refused)?;
-        let scratch =
-            Discarded { home: Arc::clone(&self.home), schemas: scratch.schemas.clone(), scratch: Some(scratch) };
+        let fold = Box::pin(async {
+            let turn =
+                Arc::clone(&self.of_past).acquire_owned().await.map_err(|error| StoreError::new(error.to_string()))?;
+            Ok::<_, EngineError>((turn, self.home.fold_scratch(&names, moment).await?))
+        });
+        let folded = tokio::time::timeout(query.limits.time_max, fold).await;
+        let (turn, scratch) = folded.map_err(|_| QueryError::Late(query.limits.time_max))?.map_err(refused)?;
+        let schemas = scratch.schemas.clone();
+        let scratch = Discarded { home: Arc::clone(&self.home), schemas, scratch: Some((scratch, turn)) };
         let limits = QueryLimits { time_max: query.limits.time_max.saturating_sub(began.elapsed()), ..query.limits };
         let answer = self.reader.query(&query.sql, &scratch.schemas, limits).await;
         match answer {
@@ -105,14 +114,17 @@ fn refused(error: EngineError) -> QueryError {
 struct Discarded {
     home: Arc<Home>,
     schemas: Vec<String>,
-    scratch: Option<Scratch>,
+    scratch: Option<(Scratch, OwnedSemaphorePermit)>,
 }
 
 impl Drop for Discarded {
     fn drop(&mut self) {
-        if let Some(scratch) = self.scratch.take() {
+        if let Some((scratch, turn)) = self.scratch.take() {
             let home = Arc::clone(&self.home);
-            tokio::spawn(async move { scratch.discard(&home).await });
+            tokio::spawn(async move {
+                scratch.discard(&home).await;
+                drop(turn);
+            });
         }
     }
 }

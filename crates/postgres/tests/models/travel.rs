@@ -99,3 +99,31 @@ async fn business_time_is_when_it_occurred_whenever_it_was_recorded() {
     world.append("account-1", vec![event("Deposited", r#"{"cents":1000}"#)]).await;
     assert_eq!(world.first(sum, Some(recorded)).await, Value::Int(111));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_questions_about_the_past_take_few_connections() {
+    let world = World::new("models_many_pasts").await;
+    world.begin(BALANCES).await;
+    world.deposit(5, 20).await;
+    world.catch_up("balances", 1).await.expect("it advances");
+    let client = world.client().await;
+    let connections =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'";
+    let count = async || client.query_one(connections, &[]).await.expect("a row").get::<_, i64>(0);
+    let before = count().await;
+    let sum = "SELECT CAST(sum(cents) AS bigint) FROM balances";
+    let questions = futures::future::join_all((1..=40).map(|position| world.first(sum, at(&format!("0:{position}")))));
+    tokio::pin!(questions);
+    let mut most = before;
+    let answers = loop {
+        tokio::select! {
+            answers = &mut questions => break answers,
+            now = count() => most = most.max(now),
+        }
+    };
+    for (answer, position) in answers.iter().zip(1..) {
+        assert_eq!(*answer, Value::Int(position));
+    }
+    // Four fold, and four may still be ending; eight answer, and sixteen at most look up which projections are named.
+    assert!(most <= before + 32, "{before} connections became {most}");
+}
