@@ -30,7 +30,7 @@ pub(super) async fn check(home: &Home, projection: &Projection) -> std::result::
         worker.batch_execute("ROLLBACK").await?;
         laid.map(drop)
     };
-    worker.whole(worker.within(work)).await.map_err(engine_error)?;
+    worker.whole(worker.within(Box::pin(work))).await.map_err(engine_error)?;
     Ok(findings)
 }
 
