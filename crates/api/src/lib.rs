@@ -12,6 +12,7 @@ mod import_tests;
 pub mod json;
 mod object;
 pub mod problem;
+pub mod schemas;
 pub mod text;
 pub mod time;
 pub mod wire;

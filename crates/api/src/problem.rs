@@ -4,18 +4,22 @@
 //! | --- | --- | --- | --- |
 //! | `invalid` | 400 | 2 | a part of the request is malformed; `field` names it |
 //! | `over-limit` | 413 | 2 | a part of the request is too large; `field` names it |
+//! | `schema-violated` | 400 | 2 | an event is not what its schema says; `event_type`, `schema_version`, `path`, `rule`, `accepted_by` |
 //! | `unauthenticated` | 401 | 1 | no token, or one that is not known |
 //! | `forbidden` | 403 | 1 | the token's role does not allow it |
 //! | `stream-not-found` | 404 | 4 | there is no such stream |
 //! | `projection-not-found` | 404 | 4 | there is no such projection, build or table of a read model |
+//! | `schema-not-found` | 404 | 4 | no schema is registered for that type, or not that version, or no reader has that name |
 //! | `query-refused` | 400 | 2 | a query that is not one statement that reads, that the database does not understand, or whose answer is too large |
 //! | `route-not-found` | 404 | 1 | there is no such path |
 //! | `method-not-allowed` | 405 | 1 | the path knows other methods |
 //! | `not-acceptable` | 406 | 1 | none of the asked media types can be sent |
 //! | `request-timeout` | 408 | 1 | the body did not arrive |
+//! | `newer-schema` | 409 | 1 | the next event has a shape that the reader does not understand; `place`, `event_type`, `schema_version`, `understands` |
 //! | `ids-known` | 409 | 3 | some events are in the log already; `known_ids` |
 //! | `consumer-ahead` | 409 | 3 | tracking would not advance; `consumer`, `current_checkpoint` |
 //! | `condition-matched` | 409 | 3 | an event matches the condition; `matched` |
+//! | `schema-incompatible` | 409 | 1 | a new schema breaks somebody; `changes`, or `readers` that nobody checked |
 //! | `projection-state` | 409 | 1 | a command on a projection does not fit how it is |
 //! | `wrong-version` | 412 by a precondition header, else 409 | 3 | `stream`, `expected`, `current_version` |
 //! | `rewound` | 410 | 1 | the log was rewound; `rewound_to` |
@@ -23,6 +27,7 @@
 //! | `misdirected` | 421 | 1 | a server without tokens was called by another name than this machine's |
 //! | `key-reused`, `id-reused` | 422 | 1 | the key or id stands for other content |
 //! | `projection-refused` | 422 | 1 | a `sync` projection failed on an event; nothing was stored; `projection`, `reason` |
+//! | `schema-refused` | 422 | 2 | a schema or an upcaster is not taken; `path`, and `least` where its version is too low |
 //! | `file-refused` | 422 | 2 | a projection's file cannot run; `findings`, each with file, line and what to do |
 //! | `internal` | 500 | 1 | a bug |
 //! | `damaged` | 500 | 1 | a stored event does not match its hash; `place` |
@@ -39,6 +44,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use pacioli_core::schemas::SchemaViolation;
 use pacioli_core::{AppendError, Conflict, ExpectedVersion, InvalidAppend, ReadError, Refusal};
 use serde_json::{Value, json};
 
@@ -105,6 +111,8 @@ kinds! {
     StreamNotFound = "stream-not-found", 404, 4, "There is no such stream";
     /// There is no such projection, build or table of a read model.
     ProjectionNotFound = "projection-not-found", 404, 4, "There is no such projection or read model";
+    /// No schema is registered for that type, or not that version; or no reader has that name.
+    SchemaNotFound = "schema-not-found", 404, 4, "There is no such schema or reader";
     /// A query is not one statement that reads, the database does not understand it, or its answer is too large.
     QueryRefused = "query-refused", 400, 2, "The query is refused";
     /// There is no such path.
@@ -115,6 +123,12 @@ kinds! {
     NotAcceptable = "not-acceptable", 406, 1, "None of the accepted media types can be sent";
     /// The body did not arrive.
     RequestTimeout = "request-timeout", 408, 1, "The request did not arrive in time";
+    /// An event is not what its schema says, or says a version that is not registered.
+    SchemaViolated = "schema-violated", 400, 2, "An event is not what its schema says";
+    /// The next event has a shape that the reader does not understand.
+    NewerSchema = "newer-schema", 409, 1, "The next event has a shape that the reader does not understand";
+    /// A new schema breaks somebody.
+    SchemaIncompatible = "schema-incompatible", 409, 1, "The schema breaks who reads or writes by another version";
     /// A command on a projection does not fit how it is.
     ProjectionState = "projection-state", 409, 1, "The projection is not in a state for that";
     /// Some events are in the log already, others are not.
@@ -139,6 +153,8 @@ kinds! {
     IdReused = "id-reused", 422, 1, "The event id was used for another event";
     /// A `sync` projection failed on an event of the append.
     ProjectionRefused = "projection-refused", 422, 1, "A sync projection refuses the append";
+    /// A schema or an upcaster is not taken.
+    SchemaRefused = "schema-refused", 422, 2, "The schema is refused";
     /// A projection's file cannot run.
     FileRefused = "file-refused", 422, 2, "The projection's file cannot run";
     /// A bug.
@@ -229,6 +245,12 @@ impl Problem {
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
         self.members.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// The same problem in other words.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Problem {
+        Problem { detail: detail.into(), ..self }
     }
 
     /// Says 412 where a version that was expected by `If-Match` or `If-None-Match` is not there.
@@ -411,6 +433,15 @@ impl From<&Refusal> for Problem {
         let detail = refusal.to_string();
         match refusal {
             Refusal::KeyReused { key } => Problem::new(Kind::KeyReused, detail).with("key", key.to_string()),
+            Refusal::BySchema(violation) => {
+                let SchemaViolation { field, event_type, schema_version, path, rule, accepted_by, .. } = &**violation;
+                Problem { field: Some(field.clone()), ..Problem::new(Kind::SchemaViolated, detail) }
+                    .with("event_type", event_type.as_str())
+                    .with("schema_version", *schema_version)
+                    .with("path", path.as_str())
+                    .with("rule", rule.as_str())
+                    .with("accepted_by", *accepted_by)
+            }
             Refusal::ByProjection { projection, reason } => Problem::new(Kind::ProjectionRefused, detail)
                 .with("projection", projection.as_str())
                 .with("reason", reason.as_str()),
@@ -431,6 +462,11 @@ impl From<&ReadError> for Problem {
             }
             ReadError::Invalid { field, problem } => Problem::invalid(*field, problem),
             ReadError::Rewound { to } => Problem::new(Kind::Rewound, detail).with("rewound_to", to.to_string()),
+            ReadError::Withheld(withheld) => Problem::new(Kind::NewerSchema, detail)
+                .with("place", withheld.place.to_string())
+                .with("event_type", withheld.event_type.as_str())
+                .with("schema_version", withheld.schema_version)
+                .with("understands", withheld.understands.to_string()),
             ReadError::Damaged { place, .. } => Problem::new(Kind::Damaged, detail).with("place", place.to_string()),
             ReadError::Denied { .. } => Problem::new(Kind::Forbidden, detail),
             ReadError::Unsupported { .. } => Problem::new(Kind::Unsupported, detail),

@@ -9,6 +9,7 @@ pub use check::{check_consumer_name, check_traceparent};
 use crate::event::{EventId, NewEvent};
 use crate::names::{EventType, StreamName, Tag, Tags};
 use crate::place::{Checkpoint, Partition, Place, Position, Version};
+use crate::schemas::{Generation, Judged, SchemaViolation, Verdict};
 use crate::store::{Epochs, ReadError};
 
 /// What a writer expects of a stream before its events are added.
@@ -156,6 +157,7 @@ pub struct Append {
     events: usize,
     bytes: usize,
     content: Option<ContentHash>,
+    judged: Judged,
 }
 
 /// SHA-256 of what an append asks to store: streams and events as sent, without ids and without expectations.
@@ -243,6 +245,30 @@ impl Append {
         self.content.as_ref()
     }
 
+    /// Keeps what the schema gate said of it, in the place of what it said before.
+    pub fn set_judged(&mut self, judged: Judged) {
+        if let Verdict::Passed(versions) = &judged.verdict {
+            assert!(
+                versions.is_empty() || versions.len() == self.events,
+                "the gate gives each event a version, or none"
+            );
+        }
+        self.judged = judged;
+    }
+
+    /// Under which generation of the registry it was judged.
+    pub fn generation(&self) -> Generation {
+        self.judged.generation
+    }
+
+    /// Why the schema gate refuses it; `None` where it does not.
+    pub fn violation(&self) -> Option<&SchemaViolation> {
+        match &self.judged.verdict {
+            Verdict::Passed(_) => None,
+            Verdict::Violated(violation) => Some(violation),
+        }
+    }
+
     /// Refuses checkpoints that this log never had: past the head, rewound, or of another store. A condition after one
     /// could never see what it asks for, and a consumer that stood at one could never advance.
     pub fn check_checkpoints(&self, epochs: &Epochs, heads: &Checkpoint) -> Result<(), InvalidAppend> {
@@ -268,6 +294,14 @@ impl Append {
     /// Takes the append apart.
     pub fn into_request(self) -> AppendRequest {
         self.request
+    }
+
+    /// Takes the append apart: what was asked, and the schema version that each event gets (empty: the one it says, or 1).
+    pub(crate) fn into_parts(self) -> (AppendRequest, Box<[u32]>) {
+        match self.judged.verdict {
+            Verdict::Passed(versions) => (self.request, versions),
+            Verdict::Violated(_) => unreachable!("what the gate refuses is never accepted"),
+        }
     }
 }
 
@@ -368,6 +402,8 @@ pub enum Refusal {
         /// The key.
         key: Uuid,
     },
+    /// An event is not what its schema says, or says a version that is not registered.
+    BySchema(Box<SchemaViolation>),
     /// A projection that runs in the append's transaction failed on one of its events.
     ByProjection {
         /// The projection.
@@ -394,7 +430,8 @@ pub enum AppendOutcome {
     Appended(Appended),
     /// It does not fit what the log holds; nothing was stored.
     Conflict(Conflict),
-    /// Its key or an id stands for other content, or a `sync` projection failed on it; nothing was stored.
+    /// Its key or an id stands for other content, an event is not what its schema says, or a `sync` projection failed on it;
+    /// nothing was stored.
     Refused(Refusal),
 }
 
@@ -438,6 +475,7 @@ impl std::fmt::Display for Refusal {
                     "idempotency key {key} was used for an append with other content; use a new key for a new append"
                 )
             }
+            Refusal::BySchema(violation) => violation.fmt(f),
             Refusal::ByProjection { projection, reason } => {
                 write!(
                     f,

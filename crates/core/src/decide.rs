@@ -4,9 +4,12 @@
 //! append in order, and writes what was accepted in one write. Later appends of a batch see the earlier ones.
 //!
 //! In descending precedence: a known key, or known ids, with the same content is a duplicate; with other content it is
-//! refused; known and new ids mixed are a conflict; tracking that would not advance is a conflict; an expected version
-//! that is not met is a conflict; a condition that is not met is a conflict; else the append is accepted, unless somebody
-//! who has to see its events first [objects](Batch::decide_unless).
+//! refused; known and new ids mixed are a conflict; an event that its schema refuses is refused; tracking that would not
+//! advance is a conflict; an expected version that is not met is a conflict; a condition that is not met is a conflict; else
+//! the append is accepted, unless somebody who has to see its events first [objects](Batch::decide_unless).
+//!
+//! The schema comes behind what is known already: an append whose answer was lost is a duplicate when it comes again, also
+//! where a newer schema would refuse it today.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -119,6 +122,9 @@ impl Batch {
         if let Some(outcome) = self.decide_by_ids(append) {
             return Some(outcome);
         }
+        if let Some(violation) = append.violation() {
+            return Some(AppendOutcome::Refused(Refusal::BySchema(Box::new(violation.clone()))));
+        }
         if let Some(tracking) = append.tracking()
             && let Some(current) = self.facts.tracking.get(&tracking.name)
             && !tracking.checkpoint.advances(current)
@@ -212,7 +218,8 @@ impl Batch {
         let before = self.heads.position(partition);
         let accepted_before = self.events.len();
         let mut position = before;
-        let request = append.into_request();
+        let (request, schema_versions) = append.into_parts();
+        let mut schema_versions = schema_versions.into_iter();
         let mut streams = Vec::with_capacity(request.writes.len());
         for write in request.writes {
             let first_version = Version::after(self.facts.versions.get(&write.stream).copied());
@@ -221,7 +228,9 @@ impl Batch {
                 position = position.next();
                 let place = Place { partition, position };
                 let version = first_version.plus(index as u64);
-                self.events.push(Arc::new(event.recorded(write.stream.clone(), version, place, self.recorded_at)));
+                let mut event = event.recorded(write.stream.clone(), version, place, self.recorded_at);
+                event.schema_version = schema_versions.next().unwrap_or(event.schema_version);
+                self.events.push(Arc::new(event));
             }
         }
         assert!(position > before, "an accepted append has events");

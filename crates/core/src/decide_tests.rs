@@ -6,6 +6,7 @@ use crate::decisions::{self, decisions, say};
 use crate::event::NewEvent;
 use crate::limits::Limits;
 use crate::names::{EventType, Tag, Tags};
+use crate::schemas::{Generation, Judged, SchemaViolation, Verdict};
 
 fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()
@@ -33,6 +34,38 @@ fn every_outcome_in_order_of_precedence() {
     for row in decisions(recorded_at) {
         assert_eq!(say(&decisions::decide(row.request, recorded_at)), row.outcome, "{}", row.name);
     }
+}
+
+#[test]
+fn a_schema_refuses_what_is_new_and_not_what_is_known() {
+    let violation = SchemaViolation {
+        field: "writes[0].events[0].data".to_owned(),
+        event_type: EventType::new("E").unwrap(),
+        schema_version: 1,
+        semver: None,
+        path: String::new(),
+        rule: "type".to_owned(),
+        problem: "is wrong".to_owned(),
+        accepted_by: None,
+    };
+    let check = |request: AppendRequest| request.check(&Limits::default(), Timestamp::from_micros(0), 1).unwrap();
+    let refused = |request: AppendRequest| {
+        let mut append = check(request);
+        append
+            .set_judged(Judged { generation: Generation(1), verdict: Verdict::Violated(Box::new(violation.clone())) });
+        append
+    };
+    let mut batch = Batch::new(Facts::default(), at("0:9"), Timestamp::from_micros(7));
+    let mut first = check(append("a-1", ExpectedVersion::Any, vec![event(1), event(2)]));
+    first.set_judged(Judged { generation: Generation(1), verdict: Verdict::Passed(Box::new([3, 4])) });
+    assert_eq!(say(&batch.decide(first)), "appended a-1 0-1 at 10-11");
+    assert_eq!(batch.events().iter().map(|event| event.schema_version).collect::<Vec<_>>(), [3, 4]);
+    let again = refused(append("a-1", ExpectedVersion::None, vec![event(1)]));
+    assert_eq!(say(&batch.decide(again)), "duplicate a-1 0-0 at 10-10");
+    // Before everything that may be otherwise the next time: the event will not be.
+    let new = refused(append("a-1", ExpectedVersion::None, vec![event(3)]).tracking("c", at("0:1")));
+    assert_eq!(say(&batch.decide(new)), "refused by the schema of E");
+    assert_eq!(batch.events().len(), 2);
 }
 
 #[test]

@@ -310,6 +310,9 @@ pub fn say(outcome: &AppendOutcome) -> String {
             format!("{word} {} at {}-{}", versions.join(", "), a.first_position, a.last_position)
         }
         AppendOutcome::Refused(Refusal::KeyReused { .. }) => "refused by key".to_owned(),
+        AppendOutcome::Refused(Refusal::BySchema(violation)) => {
+            format!("refused by the schema of {}", violation.event_type)
+        }
         AppendOutcome::Refused(Refusal::ByProjection { projection, .. }) => format!("refused by {projection}"),
         AppendOutcome::Refused(Refusal::IdReused { stream, version, .. }) => {
             format!("refused by id of {stream} {version}")

@@ -1,7 +1,8 @@
 //! The vocabulary, the contract and the one decision rule of Pacioli.
 //!
 //! Read the modules in this order: [`place`] and [`names`] are the words, [`event`] and [`append`] are what is said with
-//! them, [`mod@decide`] is the only rule that accepts or refuses an append, [`store`] is the contract every engine keeps,
+//! them, [`mod@decide`] is the only rule that accepts or refuses an append, [`schemas`] is what it asks about the events'
+//! shapes, [`store`] is the contract every engine keeps,
 //! [`subscription`] is the one loop that reads it, and [`memory`] is the engine that teaches how to keep it.
 //!
 //! **Invariants.** This crate knows no SQL and no wire format, imports no sibling, and reads neither the clock nor
@@ -23,6 +24,7 @@ pub mod memory;
 pub mod names;
 pub mod place;
 pub mod recent;
+pub mod schemas;
 pub mod store;
 pub mod subscription;
 

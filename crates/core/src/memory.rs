@@ -3,7 +3,7 @@
 //! It keeps the whole contract but durability: fetch the facts, let [`Batch::decide`] decide, write what it accepted,
 //! publish it, answer. An engine on disk does the same for a whole batch and puts a commit before "publish".
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::append::{Append, AppendOutcome, AppendRequest};
+use crate::append::{Append, AppendOutcome, AppendRequest, ExpectedVersion, InvalidAppend};
 use crate::clock::Clock;
 use crate::decide::{Batch, Facts, KnownKey};
 use crate::event::{EventId, RecordedEvent, Timestamp};
@@ -20,6 +20,9 @@ use crate::limits::Limits;
 use crate::names::StreamName;
 use crate::place::{Checkpoint, Epoch, Version};
 use crate::recent::{Recent, RecentLimits};
+use crate::schemas::{
+    self, Gate, NamedReader, REGISTRY_STREAM, Registry, RegistryChange, RegistryOutcome, RegistryStore,
+};
 use crate::store::{
     AppendError, Deliveries, Direction, Epochs, EventStore, ListStreams, LogPage, ReadError, ReadLog, ReadStream,
     StreamInfo, StreamPage, StreamsPage,
@@ -36,6 +39,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     limits: Limits,
     recent: Recent,
+    gate: Option<Arc<dyn Gate>>,
     log: Mutex<Log>,
 }
 
@@ -51,16 +55,27 @@ struct Log {
     keys: HashMap<Uuid, KnownKey>,
     tracking: HashMap<String, Checkpoint>,
     leases: HashMap<String, Lease>,
+    registry: Registry,
+    readers: BTreeMap<Box<str>, NamedReader>,
     last_recorded_at: Timestamp,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new(partitions: u16, limits: Limits, clock: Arc<dyn Clock>) -> MemoryStore {
+        MemoryStore::open(partitions, limits, clock, None)
+    }
+
+    /// An empty store with a gate, which every event has to pass.
+    pub fn with_gate(partitions: u16, limits: Limits, clock: Arc<dyn Clock>, gate: Arc<dyn Gate>) -> MemoryStore {
+        MemoryStore::open(partitions, limits, clock, Some(gate))
+    }
+
+    fn open(partitions: u16, limits: Limits, clock: Arc<dyn Clock>, gate: Option<Arc<dyn Gate>>) -> MemoryStore {
         let heads = Checkpoint::start(partitions, Epoch::FIRST);
         let log = Log { partitions: vec![Vec::new(); usize::from(partitions)], ..Log::default() };
         let recent = Recent::new(&heads, RecentLimits::default());
-        MemoryStore { shared: Arc::new(Shared { clock, limits, recent, log: Mutex::new(log) }) }
+        MemoryStore { shared: Arc::new(Shared { clock, limits, recent, gate, log: Mutex::new(log) }) }
     }
 }
 
@@ -68,6 +83,18 @@ impl Shared {
     fn log(&self) -> MutexGuard<'_, Log> {
         // Nothing below panics between two writes to the log, so a poisoned log is still a whole one.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Decides one append, and writes and publishes what was accepted.
+    fn decide(&self, log: &mut Log, append: Append, now: Timestamp) -> AppendOutcome {
+        let recorded_at = now.max(log.last_recorded_at);
+        let mut batch = Batch::new(log.facts(&append), log.heads(), recorded_at);
+        let outcome = batch.decide(append);
+        log.write(&batch);
+        self.recent.publish(batch.events());
+        outcome
     }
 }
 
@@ -134,14 +161,10 @@ impl EventStore for MemoryStore {
         let now = shared.clock.now();
         let mut log = shared.log();
         let heads = log.heads();
-        let append = request.check(&shared.limits, now, heads.partitions())?;
+        let mut append = request.check(&shared.limits, now, heads.partitions())?;
         append.check_checkpoints(&shared.epochs(), &heads)?;
-        let recorded_at = now.max(log.last_recorded_at);
-        let mut batch = Batch::new(log.facts(&append), heads, recorded_at);
-        let outcome = batch.decide(append);
-        log.write(&batch);
-        shared.recent.publish(batch.events());
-        Ok(outcome)
+        schemas::judge(shared.gate.as_deref(), log.registry.generation, &mut append)?;
+        Ok(shared.decide(&mut log, append, now))
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
@@ -223,6 +246,48 @@ impl EventStore for MemoryStore {
         Err(ReadError::Unsupported {
             reason: "the in-memory store has nothing on disk to back up; use `export`".to_owned(),
         })
+    }
+}
+
+#[async_trait]
+impl RegistryStore for MemoryStore {
+    async fn registry(&self) -> Result<Registry, ReadError> {
+        Ok(self.shared.log().registry.clone())
+    }
+
+    async fn change_registry(&self, change: RegistryChange) -> Result<RegistryOutcome, AppendError> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let mut log = shared.log();
+        if change.expected != log.registry.generation {
+            return Ok(RegistryOutcome::Moved { current: log.registry.generation });
+        }
+        let stream = StreamName::from_storage(REGISTRY_STREAM);
+        let record = Append::to(stream, ExpectedVersion::Any, change.record.clone());
+        let record = record.check(&shared.limits, now, log.heads().partitions())?;
+        let appended = match shared.decide(&mut log, record, now) {
+            AppendOutcome::Appended(appended) if !appended.duplicate => appended,
+            _ => return Err(InvalidAppend::new("record", "has events that are in the log already").into()),
+        };
+        log.registry.apply(&change);
+        if let Some(gate) = &shared.gate {
+            // Under the lock, so that the next append meets a gate that knows.
+            gate.take(log.registry.clone(), false);
+        }
+        Ok(RegistryOutcome::Changed { generation: log.registry.generation, checkpoint: appended.checkpoint })
+    }
+
+    async fn note_reader(&self, reader: NamedReader) -> Result<(), ReadError> {
+        self.shared.log().readers.insert(reader.name.clone(), reader);
+        Ok(())
+    }
+
+    async fn named_readers(&self) -> Result<Vec<NamedReader>, ReadError> {
+        Ok(self.shared.log().readers.values().cloned().collect())
+    }
+
+    async fn forget_reader(&self, name: &str) -> Result<bool, ReadError> {
+        Ok(self.shared.log().readers.remove(name).is_some())
     }
 }
 

@@ -46,6 +46,12 @@ impl Position {
         Position(self.0 + 1)
     }
 
+    /// The position that precedes; before the first event there is none.
+    #[must_use]
+    pub fn before(self) -> Position {
+        Position(self.0.saturating_sub(1))
+    }
+
     /// This position moved on by `events`.
     #[must_use]
     pub fn plus(self, events: u64) -> Position {

@@ -12,6 +12,7 @@ use crate::event::RecordedEvent;
 use crate::lease::{Lease, LeaseOutcome};
 use crate::names::{Category, EventType, StreamName, Tag, Tags};
 use crate::place::{Checkpoint, Epoch, Partition, Place, Version};
+use crate::schemas::Withheld;
 use crate::subscription::{Delivery, Subscribe};
 
 /// An event store: append, read, subscribe.
@@ -378,6 +379,9 @@ pub enum ReadError {
         /// The last checkpoint that is common to the reader's past and the log.
         to: Checkpoint,
     },
+    /// The next event has a shape that the reader does not understand, and it did not ask to skip those.
+    #[error("{0}")]
+    Withheld(Box<Withheld>),
     /// A stored event does not match its hash. Nothing is repaired or skipped by itself.
     #[error("the event at {place} is damaged in storage ({problem}); restore it from a backup")]
     Damaged {

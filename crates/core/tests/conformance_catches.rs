@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broken::{Broken, Fault};
+use broken::{Broken, BrokenRegistry, Fault};
 use pacioli_core::EventStore;
-use pacioli_core::conformance::{Settings, Subject, checks};
+use pacioli_core::conformance::{Gated, Settings, Subject, checks};
+use pacioli_core::schemas::Gate;
 
 mod broken;
 
@@ -24,6 +25,14 @@ impl Subject for BrokenSubject {
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Option<Arc<dyn EventStore>> {
         Some(Arc::new(Broken::reopened(self.0, store)))
+    }
+
+    async fn fresh_with_gate(&self, partitions: u16, gate: Arc<dyn Gate>) -> Option<Gated> {
+        Some(BrokenRegistry::fresh(self.0, partitions, gate))
+    }
+
+    async fn reopen_with_gate(&self, gated: Gated, gate: Arc<dyn Gate>) -> Option<Gated> {
+        Some(BrokenRegistry::reopened(self.0, gated, gate).await)
     }
 }
 
@@ -106,6 +115,14 @@ async fn each_broken_store_is_caught() {
         (ReadsOneTooMany, "differential::random_operations_agree_with_the_model"),
         (ForgetsKeysWhenReopened, "reopening::what_was_stored_is_there_after_reopening"),
         (ForgetsTrackingWhenReopened, "reopening::what_was_stored_is_there_after_reopening"),
+        (MakesStaleChanges, "registry::a_change_of_the_registry_is_made_once_and_recorded"),
+        (ChangesWithoutItsRecord, "registry::a_change_without_a_record_of_its_own_changes_nothing"),
+        (TellsTheGateLate, "registry::of_concurrent_changes_each_generation_is_won_once"),
+        (JudgesBeforehand, "registry::nothing_lies_behind_the_record_that_refuses_it"),
+        (IgnoresVersionsOfTheGate, "registry::events_get_the_schema_version_that_the_gate_gives"),
+        (JudgesBeforehand, "registry::a_retry_outlives_the_schema_that_would_refuse_it"),
+        (KeepsTheFirstNote, "registry::readers_that_gave_their_names_are_known"),
+        (TellsNoGateWhenReopened, "registry::the_registry_is_there_after_reopening"),
     ];
     let mut missed = Vec::new();
     for (fault, check) in rows {

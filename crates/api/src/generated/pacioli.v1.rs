@@ -468,6 +468,75 @@ pub mod fields {
         Pointers(Pointers),
     }
 }
+/// In which shape a reader wants events. Absent is the newest shape of each type.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Shape {
+    /// As they were stored, and not lifted to the newest shape.
+    #[prost(bool, tag = "1")]
+    pub raw: bool,
+    /// What the reader understands, at most one statement a type; a type that is not named it understands in any version.
+    #[prost(message, repeated, tag = "2")]
+    pub understands: ::prost::alloc::vec::Vec<Understanding>,
+    /// What becomes of it where it does not.
+    #[prost(enumeration = "shape::OnNewer", tag = "3")]
+    pub on_newer: i32,
+}
+/// Nested message and enum types in `Shape`.
+pub mod shape {
+    /// What becomes of a reader that meets an event which it does not understand.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum OnNewer {
+        /// Not said: the same as stop.
+        Unspecified = 0,
+        /// It stops before that event: the call ends with NEWER_SCHEMA.
+        Stop = 1,
+        /// The event is passed over and counted.
+        Skip = 2,
+    }
+    impl OnNewer {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "ON_NEWER_UNSPECIFIED",
+                Self::Stop => "ON_NEWER_STOP",
+                Self::Skip => "ON_NEWER_SKIP",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "ON_NEWER_UNSPECIFIED" => Some(Self::Unspecified),
+                "ON_NEWER_STOP" => Some(Self::Stop),
+                "ON_NEWER_SKIP" => Some(Self::Skip),
+                _ => None,
+            }
+        }
+    }
+}
+/// What a reader understands of one event type.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Understanding {
+    /// The type.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The versions of its schema: `^1`, `>=1.2, <3`.
+    #[prost(string, tag = "2")]
+    pub versions: ::prost::alloc::string::String,
+}
 /// One or more stream writes, all or none.
 ///
 /// A retry is safe: an append whose event ids are known gives its original answer and stores nothing. After an error that
@@ -654,8 +723,8 @@ pub mod append_response {
         /// It does not fit what the log holds. Nothing was stored: read again, decide again.
         #[prost(message, tag = "2")]
         Conflict(super::Conflict),
-        /// Its key or an id stands for other content, or a sync projection failed on it. Nothing was stored, and sending it
-        /// again will not help.
+        /// Its key or an id stands for other content, an event is not what its schema says, or a sync projection failed on it.
+        /// Nothing was stored, and sending it again will not help.
         #[prost(message, tag = "3")]
         Refused(super::Refusal),
     }
@@ -768,7 +837,7 @@ pub struct Refusal {
     #[prost(string, tag = "15")]
     pub message: ::prost::alloc::string::String,
     /// The reason.
-    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3")]
+    #[prost(oneof = "refusal::Reason", tags = "1, 2, 3, 4")]
     pub reason: ::core::option::Option<refusal::Reason>,
 }
 /// Nested message and enum types in `Refusal`.
@@ -789,6 +858,34 @@ pub mod refusal {
         /// What the database said.
         #[prost(string, tag = "2")]
         pub reason: ::prost::alloc::string::String,
+    }
+    /// An event is not what its schema says.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct BySchema {
+        /// The field, like `writes\[0\].events\[3\].data`.
+        #[prost(string, tag = "1")]
+        pub field: ::prost::alloc::string::String,
+        /// The event's type.
+        #[prost(string, tag = "2")]
+        pub r#type: ::prost::alloc::string::String,
+        /// The version of the schema that it was held against.
+        #[prost(uint32, tag = "3")]
+        pub schema_version: u32,
+        /// The same as a semantic version, like `2.1.0`. Absent where no such version is registered.
+        #[prost(string, optional, tag = "4")]
+        pub semver: ::core::option::Option<::prost::alloc::string::String>,
+        /// Where in its data: a JSON pointer, empty for all of it.
+        #[prost(string, tag = "5")]
+        pub path: ::prost::alloc::string::String,
+        /// The rule that is broken, as the schema names it.
+        #[prost(string, tag = "6")]
+        pub rule: ::prost::alloc::string::String,
+        /// What is wrong there, as the rest of a sentence.
+        #[prost(string, tag = "7")]
+        pub problem: ::prost::alloc::string::String,
+        /// The registered version nearest to that one that would accept it.
+        #[prost(uint32, optional, tag = "8")]
+        pub accepted_by: ::core::option::Option<u32>,
     }
     /// The id stands for another event.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -815,6 +912,9 @@ pub mod refusal {
         /// A projection that runs in the append's transaction failed on one of its events.
         #[prost(message, tag = "3")]
         ByProjection(ByProjection),
+        /// An event is not what its schema says, or says a version that is not registered.
+        #[prost(message, tag = "4")]
+        BySchema(BySchema),
     }
 }
 /// One append of many on one call.
@@ -864,7 +964,7 @@ pub struct AppendFailure {
     pub details: ::prost::bytes::Bytes,
 }
 /// A read of one stream.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReadStreamRequest {
     /// The stream.
     #[prost(string, tag = "1")]
@@ -885,6 +985,12 @@ pub struct ReadStreamRequest {
     /// page and says in its last message where to go on.
     #[prost(uint32, tag = "6")]
     pub pages: u32,
+    /// In which shape.
+    #[prost(message, optional, tag = "7")]
+    pub shape: ::core::option::Option<Shape>,
+    /// The name under which it is known who reads: 1 to 256 bytes, no control character. Empty leaves no trace.
+    #[prost(string, tag = "8")]
+    pub reader: ::prost::alloc::string::String,
 }
 /// A part of a stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -900,7 +1006,7 @@ pub struct ReadStreamResponse {
     pub version: u64,
 }
 /// A read of the log.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReadLogRequest {
     /// After which checkpoint. Absent is the start of the log.
     #[prost(string, optional, tag = "1")]
@@ -917,6 +1023,12 @@ pub struct ReadLogRequest {
     /// Reads of the storage at most, each of a bounded number of events and bytes; 0 is no limit.
     #[prost(uint32, tag = "5")]
     pub pages: u32,
+    /// In which shape.
+    #[prost(message, optional, tag = "6")]
+    pub shape: ::core::option::Option<Shape>,
+    /// The name under which it is known who reads: 1 to 256 bytes, no control character. Empty leaves no trace.
+    #[prost(string, tag = "7")]
+    pub reader: ::prost::alloc::string::String,
 }
 /// A part of the log.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -935,7 +1047,7 @@ pub struct ReadLogResponse {
     pub head: ::prost::alloc::string::String,
 }
 /// A subscription.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeRequest {
     /// After which checkpoint. Absent is the start of the log.
     #[prost(string, optional, tag = "1")]
@@ -952,6 +1064,12 @@ pub struct SubscribeRequest {
     /// How long the server stays silent at most, in milliseconds. 0 is 5,000; less than 10 is 10.
     #[prost(uint64, tag = "5")]
     pub heartbeat_millis: u64,
+    /// In which shape.
+    #[prost(message, optional, tag = "6")]
+    pub shape: ::core::option::Option<Shape>,
+    /// The name under which it is known who reads: 1 to 256 bytes, no control character. Empty leaves no trace.
+    #[prost(string, tag = "7")]
+    pub reader: ::prost::alloc::string::String,
 }
 /// What a subscription delivers.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2272,6 +2390,1436 @@ pub mod event_store_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "pacioli.v1.EventStore";
     impl<T> tonic::server::NamedService for EventStoreServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// A registered schema.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Schema {
+    /// The event type it is of.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its number: what events say as their `schema_version`.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// Its semantic version.
+    #[prost(string, tag = "3")]
+    pub semver: ::prost::alloc::string::String,
+    /// A number for the text: the same text has the same, whatever type it is of.
+    #[prost(uint32, tag = "4")]
+    pub id: u32,
+    /// The language: `json`, `avro` or `protobuf`.
+    #[prost(string, tag = "5")]
+    pub format: ::prost::alloc::string::String,
+    /// The schema, as it was registered.
+    #[prost(string, tag = "6")]
+    pub text: ::prost::alloc::string::String,
+    /// What else it needs: a JSON array.
+    #[prost(string, optional, tag = "7")]
+    pub references: ::core::option::Option<::prost::alloc::string::String>,
+    /// The document that lifts an event of the version before to this one.
+    #[prost(string, optional, tag = "8")]
+    pub upcaster: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whether no event may be stored under it any more.
+    #[prost(bool, tag = "9")]
+    pub deleted: bool,
+    /// When it was registered, in microseconds since 1970-01-01T00:00:00Z.
+    #[prost(sfixed64, tag = "10")]
+    pub registered_at: i64,
+    /// Who did it, where that is known.
+    #[prost(string, optional, tag = "11")]
+    pub registered_by: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// A registered schema that another one refers to.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SchemaReference {
+    /// The name under which it is referred to.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The type whose schema it is.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Which version of it.
+    #[prost(uint32, tag = "3")]
+    pub version: u32,
+}
+/// A schema that somebody wants to register.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProposedSchema {
+    /// The event type it is of.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The language: `json`, `avro` or `protobuf`. Empty is `json`.
+    #[prost(string, tag = "2")]
+    pub format: ::prost::alloc::string::String,
+    /// Its text.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// The registered schemas that it refers to.
+    #[prost(message, repeated, tag = "4")]
+    pub references: ::prost::alloc::vec::Vec<SchemaReference>,
+    /// Its semantic version. Absent takes the least that the changes allow.
+    #[prost(string, optional, tag = "5")]
+    pub semver: ::core::option::Option<::prost::alloc::string::String>,
+    /// The document that lifts the version before to this one.
+    #[prost(string, optional, tag = "6")]
+    pub upcaster: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// One difference between two schemas.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SchemaChange {
+    /// Where in the data: a JSON pointer, in which `*` stands for every item of a list; empty is all of it.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// Whether it breaks whoever reads by the newer schema what was stored under the older one.
+    #[prost(bool, tag = "2")]
+    pub breaks_backward: bool,
+    /// Whether it breaks whoever still reads by the older schema.
+    #[prost(bool, tag = "3")]
+    pub breaks_forward: bool,
+    /// Whether data may look different by it.
+    #[prost(bool, tag = "4")]
+    pub visible: bool,
+    /// What changed, what breaks for whom, and the ways out.
+    #[prost(string, tag = "5")]
+    pub sentence: ::prost::alloc::string::String,
+}
+/// A registration.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegisterRequest {
+    /// The schema.
+    #[prost(message, optional, tag = "1")]
+    pub schema: ::core::option::Option<ProposedSchema>,
+    /// The names of the readers that were checked, for a break.
+    #[prost(string, repeated, tag = "2")]
+    pub acknowledged: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Nothing is registered: the answer says what would be.
+    #[prost(bool, tag = "3")]
+    pub dry_run: bool,
+}
+/// What became of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegisterResponse {
+    /// The type.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its number.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// Its semantic version.
+    #[prost(string, tag = "3")]
+    pub semver: ::prost::alloc::string::String,
+    /// The number of its text.
+    #[prost(uint32, tag = "4")]
+    pub id: u32,
+    /// Whether it was registered before, so that there was nothing to do.
+    #[prost(bool, tag = "5")]
+    pub known: bool,
+    /// How much it changes.
+    #[prost(enumeration = "ChangeSize", tag = "6")]
+    pub size: i32,
+    /// What changed since the version before.
+    #[prost(message, repeated, tag = "7")]
+    pub changes: ::prost::alloc::vec::Vec<SchemaChange>,
+    /// What could be better about it.
+    #[prost(string, repeated, tag = "8")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many stored events it was tried on.
+    #[prost(uint64, tag = "9")]
+    pub tried: u64,
+    /// Where the record of it ends in the log. Absent where nothing was registered now.
+    #[prost(string, optional, tag = "10")]
+    pub checkpoint: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Which schema.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSchemaRequest {
+    /// The type.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Which version. 0 is the newest that events may be stored under.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+}
+/// The schema.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSchemaResponse {
+    /// The schema.
+    #[prost(message, optional, tag = "1")]
+    pub schema: ::core::option::Option<Schema>,
+}
+/// Which schemas.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSchemasRequest {
+    /// Of this type only.
+    #[prost(string, optional, tag = "1")]
+    pub r#type: ::core::option::Option<::prost::alloc::string::String>,
+    /// Those that were deleted, too.
+    #[prost(bool, tag = "2")]
+    pub deleted: bool,
+}
+/// What is registered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSchemasResponse {
+    /// The schemas, by type and version.
+    #[prost(message, repeated, tag = "1")]
+    pub schemas: ::prost::alloc::vec::Vec<Schema>,
+    /// How often the registry was changed.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+}
+/// What to delete.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteSchemaRequest {
+    /// The type.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Which version. 0 is all of them.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// Take away what was hidden before.
+    #[prost(bool, tag = "3")]
+    pub permanent: bool,
+}
+/// What was deleted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteSchemaResponse {
+    /// The versions, in order.
+    #[prost(uint32, repeated, tag = "1")]
+    pub versions: ::prost::alloc::vec::Vec<u32>,
+    /// Where the record of it ends in the log.
+    #[prost(string, tag = "2")]
+    pub checkpoint: ::prost::alloc::string::String,
+}
+/// One side of a comparison.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ComparedSchema {
+    /// One of the two.
+    #[prost(oneof = "compared_schema::Side", tags = "1, 2")]
+    pub side: ::core::option::Option<compared_schema::Side>,
+}
+/// Nested message and enum types in `ComparedSchema`.
+pub mod compared_schema {
+    /// One of the two.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Side {
+        /// A registered version.
+        #[prost(uint32, tag = "1")]
+        Version(u32),
+        /// A text that need not be registered. Its type is that of the comparison, whatever it says.
+        #[prost(message, tag = "2")]
+        Proposed(super::ProposedSchema),
+    }
+}
+/// A comparison.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareRequest {
+    /// The type, whose level decides what is a break.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The older schema.
+    #[prost(message, optional, tag = "2")]
+    pub older: ::core::option::Option<ComparedSchema>,
+    /// The newer schema.
+    #[prost(message, optional, tag = "3")]
+    pub newer: ::core::option::Option<ComparedSchema>,
+}
+/// What changed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareResponse {
+    /// The changes.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: ::prost::alloc::vec::Vec<SchemaChange>,
+    /// How much they are.
+    #[prost(enumeration = "ChangeSize", tag = "2")]
+    pub size: i32,
+    /// The level of the type: `backward`.
+    #[prost(string, tag = "3")]
+    pub level: ::prost::alloc::string::String,
+    /// Whether that level allows them.
+    #[prost(bool, tag = "4")]
+    pub compatible: bool,
+}
+/// A setting.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SchemaSetting {
+    /// What it is about: `global`, `category` or `type`.
+    #[prost(string, tag = "1")]
+    pub scope: ::prost::alloc::string::String,
+    /// The category or the type. Empty where it is about all.
+    #[prost(string, tag = "2")]
+    pub of: ::prost::alloc::string::String,
+    /// Which setting: `mode`, `level`, `rules`, `registry_mode`.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Its value. Absent in a change takes it away.
+    #[prost(string, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// A setting to be made.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetSettingRequest {
+    /// The setting.
+    #[prost(message, optional, tag = "1")]
+    pub setting: ::core::option::Option<SchemaSetting>,
+}
+/// It was made.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetSettingResponse {
+    /// Where the record of it ends in the log.
+    #[prost(string, tag = "1")]
+    pub checkpoint: ::prost::alloc::string::String,
+}
+/// All settings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSettingsRequest {}
+/// The settings.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetSettingsResponse {
+    /// The settings, by scope and name.
+    #[prost(message, repeated, tag = "1")]
+    pub settings: ::prost::alloc::vec::Vec<SchemaSetting>,
+    /// How often the registry was changed.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+}
+/// Of what the impact is asked.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImpactRequest {
+    /// The type.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// One of the two; without either the type alone.
+    #[prost(oneof = "impact_request::Of", tags = "2, 3")]
+    pub of: ::core::option::Option<impact_request::Of>,
+}
+/// Nested message and enum types in `ImpactRequest`.
+pub mod impact_request {
+    /// One of the two; without either the type alone.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Of {
+        /// A registered version.
+        #[prost(uint32, tag = "2")]
+        Version(u32),
+        /// A schema that is not registered yet. Its type is that of the request, whatever it says.
+        #[prost(message, tag = "3")]
+        Proposed(super::ProposedSchema),
+    }
+}
+/// Who reads the type.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImpactResponse {
+    /// The type.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The version that was asked about.
+    #[prost(uint32, optional, tag = "2")]
+    pub version: ::core::option::Option<u32>,
+    /// The same as a semantic version.
+    #[prost(string, optional, tag = "3")]
+    pub semver: ::core::option::Option<::prost::alloc::string::String>,
+    /// How much it changes. Unspecified where the type alone was asked about.
+    #[prost(enumeration = "ChangeSize", tag = "4")]
+    pub size: i32,
+    /// What changed since the version before.
+    #[prost(message, repeated, tag = "5")]
+    pub changes: ::prost::alloc::vec::Vec<SchemaChange>,
+    /// Who reads it, by kind and name.
+    #[prost(message, repeated, tag = "6")]
+    pub readers: ::prost::alloc::vec::Vec<ImpactedReader>,
+}
+/// Somebody who reads a type.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImpactedReader {
+    /// What it is: `projection`, `subscription` or `consumer`.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// The fields that it reads, as JSON pointers. Empty where that may be all of them.
+    #[prost(string, repeated, tag = "3")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The versions of the type that it said it understands.
+    #[prost(string, optional, tag = "4")]
+    pub understands: ::core::option::Option<::prost::alloc::string::String>,
+    /// When it last read, in microseconds since 1970-01-01T00:00:00Z.
+    #[prost(sfixed64, optional, tag = "5")]
+    pub last_read_at: ::core::option::Option<i64>,
+    /// How far it had come by then.
+    #[prost(string, optional, tag = "6")]
+    pub checkpoint: ::core::option::Option<::prost::alloc::string::String>,
+    /// `acknowledged`, `opted_in` or `unchecked`.
+    #[prost(string, tag = "7")]
+    pub status: ::prost::alloc::string::String,
+}
+/// All readers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListReadersRequest {}
+/// The readers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListReadersResponse {
+    /// The readers, by name.
+    #[prost(message, repeated, tag = "1")]
+    pub readers: ::prost::alloc::vec::Vec<NamedReader>,
+}
+/// A reader that gave its name.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NamedReader {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether it follows the log now, by the server that was asked.
+    #[prost(bool, tag = "2")]
+    pub live: bool,
+    /// The event types that it asked for. Empty is all.
+    #[prost(string, repeated, tag = "3")]
+    pub types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The categories that it asked for. Empty is all.
+    #[prost(string, repeated, tag = "4")]
+    pub categories: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it said that it understands.
+    #[prost(message, repeated, tag = "5")]
+    pub understands: ::prost::alloc::vec::Vec<Understanding>,
+    /// The version that it waits for, since it does not understand it.
+    #[prost(string, optional, tag = "6")]
+    pub waits_for: ::core::option::Option<::prost::alloc::string::String>,
+    /// When it last read, in microseconds since 1970-01-01T00:00:00Z.
+    #[prost(sfixed64, tag = "7")]
+    pub read_at: i64,
+    /// How far it had come by then.
+    #[prost(string, optional, tag = "8")]
+    pub checkpoint: ::core::option::Option<::prost::alloc::string::String>,
+    /// How many events it passed over since the server that was asked began.
+    #[prost(uint64, tag = "9")]
+    pub skipped: u64,
+}
+/// Which reader.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetReaderRequest {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// It is forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetReaderResponse {}
+/// How much a change is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ChangeSize {
+    /// Not said.
+    Unspecified = 0,
+    /// Nothing changes for anybody.
+    Patch = 1,
+    /// A compatible addition.
+    Minor = 2,
+    /// A break.
+    Major = 3,
+}
+impl ChangeSize {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CHANGE_SIZE_UNSPECIFIED",
+            Self::Patch => "CHANGE_SIZE_PATCH",
+            Self::Minor => "CHANGE_SIZE_MINOR",
+            Self::Major => "CHANGE_SIZE_MAJOR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CHANGE_SIZE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CHANGE_SIZE_PATCH" => Some(Self::Patch),
+            "CHANGE_SIZE_MINOR" => Some(Self::Minor),
+            "CHANGE_SIZE_MAJOR" => Some(Self::Major),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod schemas_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The schema registry: which shapes the events of a type may have, and who reads them.
+    ///
+    /// A refusal carries a `google.rpc.ErrorInfo` of the domain `pacioli`, whose reason is listed in `docs/reference/grpc.md`.
+    #[derive(Debug, Clone)]
+    pub struct SchemasClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> SchemasClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SchemasClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SchemasClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Registers a schema, or says what would become of it. A break is refused until everybody who reads the type was
+        /// acknowledged or said that they understand it.
+        pub async fn register(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RegisterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/Register",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "Register"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One registered version.
+        pub async fn get_schema(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSchemaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSchemaResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/GetSchema",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "GetSchema"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What is registered.
+        pub async fn list_schemas(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSchemasRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSchemasResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/ListSchemas",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "ListSchemas"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Hides versions, so that no event is stored under them any more, or takes away those that were hidden.
+        pub async fn delete_schema(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteSchemaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteSchemaResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/DeleteSchema",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "DeleteSchema"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What changed between two schemas, and for whom that is a break.
+        pub async fn compare(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompareRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/Compare",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "Compare"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a setting, or takes it away.
+        pub async fn set_setting(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetSettingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetSettingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/SetSetting",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "SetSetting"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The settings there are.
+        pub async fn get_settings(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSettingsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSettingsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/GetSettings",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "GetSettings"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Who reads a type, and what a version means for them.
+        pub async fn impact(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ImpactRequest>,
+        ) -> std::result::Result<tonic::Response<super::ImpactResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/Impact",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("pacioli.v1.Schemas", "Impact"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The readers that gave their names.
+        pub async fn list_readers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListReadersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReadersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/ListReaders",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "ListReaders"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets a reader that reads no more.
+        pub async fn forget_reader(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForgetReaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForgetReaderResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::wire::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pacioli.v1.Schemas/ForgetReader",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pacioli.v1.Schemas", "ForgetReader"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod schemas_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SchemasServer.
+    #[async_trait]
+    pub trait Schemas: std::marker::Send + std::marker::Sync + 'static {
+        /// Registers a schema, or says what would become of it. A break is refused until everybody who reads the type was
+        /// acknowledged or said that they understand it.
+        async fn register(
+            &self,
+            request: tonic::Request<super::RegisterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterResponse>,
+            tonic::Status,
+        >;
+        /// One registered version.
+        async fn get_schema(
+            &self,
+            request: tonic::Request<super::GetSchemaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSchemaResponse>,
+            tonic::Status,
+        >;
+        /// What is registered.
+        async fn list_schemas(
+            &self,
+            request: tonic::Request<super::ListSchemasRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSchemasResponse>,
+            tonic::Status,
+        >;
+        /// Hides versions, so that no event is stored under them any more, or takes away those that were hidden.
+        async fn delete_schema(
+            &self,
+            request: tonic::Request<super::DeleteSchemaRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteSchemaResponse>,
+            tonic::Status,
+        >;
+        /// What changed between two schemas, and for whom that is a break.
+        async fn compare(
+            &self,
+            request: tonic::Request<super::CompareRequest>,
+        ) -> std::result::Result<tonic::Response<super::CompareResponse>, tonic::Status>;
+        /// Makes a setting, or takes it away.
+        async fn set_setting(
+            &self,
+            request: tonic::Request<super::SetSettingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetSettingResponse>,
+            tonic::Status,
+        >;
+        /// The settings there are.
+        async fn get_settings(
+            &self,
+            request: tonic::Request<super::GetSettingsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSettingsResponse>,
+            tonic::Status,
+        >;
+        /// Who reads a type, and what a version means for them.
+        async fn impact(
+            &self,
+            request: tonic::Request<super::ImpactRequest>,
+        ) -> std::result::Result<tonic::Response<super::ImpactResponse>, tonic::Status>;
+        /// The readers that gave their names.
+        async fn list_readers(
+            &self,
+            request: tonic::Request<super::ListReadersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReadersResponse>,
+            tonic::Status,
+        >;
+        /// Forgets a reader that reads no more.
+        async fn forget_reader(
+            &self,
+            request: tonic::Request<super::ForgetReaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForgetReaderResponse>,
+            tonic::Status,
+        >;
+    }
+    /// The schema registry: which shapes the events of a type may have, and who reads them.
+    ///
+    /// A refusal carries a `google.rpc.ErrorInfo` of the domain `pacioli`, whose reason is listed in `docs/reference/grpc.md`.
+    #[derive(Debug)]
+    pub struct SchemasServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SchemasServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SchemasServer<T>
+    where
+        T: Schemas,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/pacioli.v1.Schemas/Register" => {
+                    #[allow(non_camel_case_types)]
+                    struct RegisterSvc<T: Schemas>(pub Arc<T>);
+                    impl<T: Schemas> tonic::server::UnaryService<super::RegisterRequest>
+                    for RegisterSvc<T> {
+                        type Response = super::RegisterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RegisterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::register(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RegisterSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/GetSchema" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSchemaSvc<T: Schemas>(pub Arc<T>);
+                    impl<T: Schemas> tonic::server::UnaryService<super::GetSchemaRequest>
+                    for GetSchemaSvc<T> {
+                        type Response = super::GetSchemaResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSchemaRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::get_schema(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSchemaSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/ListSchemas" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSchemasSvc<T: Schemas>(pub Arc<T>);
+                    impl<
+                        T: Schemas,
+                    > tonic::server::UnaryService<super::ListSchemasRequest>
+                    for ListSchemasSvc<T> {
+                        type Response = super::ListSchemasResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSchemasRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::list_schemas(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSchemasSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/DeleteSchema" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteSchemaSvc<T: Schemas>(pub Arc<T>);
+                    impl<
+                        T: Schemas,
+                    > tonic::server::UnaryService<super::DeleteSchemaRequest>
+                    for DeleteSchemaSvc<T> {
+                        type Response = super::DeleteSchemaResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteSchemaRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::delete_schema(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteSchemaSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/Compare" => {
+                    #[allow(non_camel_case_types)]
+                    struct CompareSvc<T: Schemas>(pub Arc<T>);
+                    impl<T: Schemas> tonic::server::UnaryService<super::CompareRequest>
+                    for CompareSvc<T> {
+                        type Response = super::CompareResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompareRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::compare(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompareSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/SetSetting" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetSettingSvc<T: Schemas>(pub Arc<T>);
+                    impl<
+                        T: Schemas,
+                    > tonic::server::UnaryService<super::SetSettingRequest>
+                    for SetSettingSvc<T> {
+                        type Response = super::SetSettingResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetSettingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::set_setting(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetSettingSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/GetSettings" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSettingsSvc<T: Schemas>(pub Arc<T>);
+                    impl<
+                        T: Schemas,
+                    > tonic::server::UnaryService<super::GetSettingsRequest>
+                    for GetSettingsSvc<T> {
+                        type Response = super::GetSettingsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSettingsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::get_settings(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSettingsSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/Impact" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImpactSvc<T: Schemas>(pub Arc<T>);
+                    impl<T: Schemas> tonic::server::UnaryService<super::ImpactRequest>
+                    for ImpactSvc<T> {
+                        type Response = super::ImpactResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ImpactRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::impact(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImpactSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/ListReaders" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListReadersSvc<T: Schemas>(pub Arc<T>);
+                    impl<
+                        T: Schemas,
+                    > tonic::server::UnaryService<super::ListReadersRequest>
+                    for ListReadersSvc<T> {
+                        type Response = super::ListReadersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListReadersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::list_readers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListReadersSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pacioli.v1.Schemas/ForgetReader" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForgetReaderSvc<T: Schemas>(pub Arc<T>);
+                    impl<
+                        T: Schemas,
+                    > tonic::server::UnaryService<super::ForgetReaderRequest>
+                    for ForgetReaderSvc<T> {
+                        type Response = super::ForgetReaderResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ForgetReaderRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Schemas>::forget_reader(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForgetReaderSvc(inner);
+                        let codec = crate::wire::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SchemasServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "pacioli.v1.Schemas";
+    impl<T> tonic::server::NamedService for SchemasServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -1,6 +1,7 @@
 //! Appends and their outcomes.
 
 use bytes::Bytes;
+use pacioli_core::schemas::SchemaViolation;
 use pacioli_core::{
     AppendOutcome, AppendRequest, Appended, Condition, Conflict, EventId, EventType, ExpectedVersion, InvalidAppend,
     Metadata, NewEvent, Partition, Payload, Place, Position, Query, QueryItem, Refusal, StreamAppended, StreamName,
@@ -245,9 +246,23 @@ fn conflict_to_wire(conflict: &Conflict) -> v1::Conflict {
 }
 
 fn refusal_to_wire(refusal: &Refusal) -> v1::Refusal {
-    use v1::refusal::{ByProjection, IdReused, KeyReused, Reason};
+    use v1::refusal::{ByProjection, BySchema, IdReused, KeyReused, Reason};
     let reason = match refusal {
         Refusal::KeyReused { key } => Reason::KeyReused(KeyReused { key: uuid_bytes(*key) }),
+        Refusal::BySchema(violation) => {
+            let SchemaViolation { field, event_type, schema_version, semver, path, rule, problem, accepted_by } =
+                (**violation).clone();
+            Reason::BySchema(BySchema {
+                field,
+                r#type: event_type.to_string(),
+                schema_version,
+                semver: semver.map(|semver| semver.to_string()),
+                path,
+                rule,
+                problem,
+                accepted_by,
+            })
+        }
         Refusal::ByProjection { projection, reason } => {
             Reason::ByProjection(ByProjection { projection: projection.clone(), reason: reason.clone() })
         }
@@ -328,6 +343,19 @@ fn refusal_from_wire(refusal: v1::Refusal) -> Result<Refusal, Malformed> {
             .ok_or_else(|| Malformed::new(format!("a refusal of a kind unknown here ({})", refusal.message)))?
         {
             Reason::KeyReused(reused) => Refusal::KeyReused { key: given_uuid(&reused.key)? },
+            Reason::BySchema(by) => Refusal::BySchema(Box::new(SchemaViolation {
+                field: by.field,
+                event_type: EventType::from_storage(by.r#type),
+                schema_version: by.schema_version,
+                semver: by
+                    .semver
+                    .map(|semver| semver.parse().map_err(|_| Malformed::new("a semantic version that is none")))
+                    .transpose()?,
+                path: by.path,
+                rule: by.rule,
+                problem: by.problem,
+                accepted_by: by.accepted_by,
+            })),
             Reason::ByProjection(by) => Refusal::ByProjection { projection: by.projection, reason: by.reason },
             Reason::IdReused(reused) => Refusal::IdReused {
                 id: EventId(given_uuid(&reused.id)?),

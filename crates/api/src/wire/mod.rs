@@ -8,7 +8,10 @@ mod batch;
 pub mod bounds;
 mod codec;
 mod event_reader;
+pub mod problem;
 pub mod read;
+pub mod schemas;
+pub mod shape;
 pub mod status;
 
 pub use batch::{EventBatch, envelope_len};

@@ -155,6 +155,8 @@ pub fn subscribe_to_wire(subscribe: &Subscribe) -> v1::SubscribeRequest {
         fields: payload_to_wire(subscribe.payload),
         batch_max: u32::try_from(subscribe.batch_max.max(1)).unwrap_or(u32::MAX),
         heartbeat_millis: u64::try_from(subscribe.heartbeat.as_millis()).unwrap_or(u64::MAX).max(1),
+        shape: None,
+        reader: String::new(),
     }
 }
 

@@ -11,6 +11,10 @@
 //! | `STORE_FAILED` | `INTERNAL` | `Store` | tells the operator; nothing was stored |
 //! | `STREAM_NOT_FOUND` | `NOT_FOUND` | `StreamNotFound` | |
 //! | `REWOUND` | `ABORTED` | `Rewound` | undoes what came after `checkpoint` in the metadata, goes on from there |
+//! | `NEWER_SCHEMA` | `FAILED_PRECONDITION` | `Withheld` | learns the version in the metadata and says so, or skips those events |
+//! | `SCHEMA_REFUSED` | `INVALID_ARGUMENT` | | mends the schema, its version or its upcaster |
+//! | `SCHEMA_INCOMPATIBLE` | `FAILED_PRECONDITION` | | gives an upcaster, or looks after the readers that it names |
+//! | `SCHEMA_NOT_FOUND` | `NOT_FOUND` | | |
 //! | `DAMAGED` | `DATA_LOSS` | `Damaged` | tells the operator |
 //! | `UNSUPPORTED` | `UNIMPLEMENTED` | `Unsupported` | |
 //!
@@ -20,7 +24,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pacioli_core::{AppendError, InvalidAppend, Partition, Place, Position, ReadError, StoreError, StreamName};
+use pacioli_core::schemas::Withheld;
+use pacioli_core::{
+    AppendError, EventType, InvalidAppend, Partition, Place, Position, ReadError, StoreError, StreamName,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -53,6 +60,14 @@ pub enum Reason {
     StreamNotFound,
     /// The log was rewound.
     Rewound,
+    /// The next event has a shape that the reader does not understand.
+    NewerSchema,
+    /// A schema or an upcaster is not taken.
+    SchemaRefused,
+    /// A new schema breaks somebody.
+    SchemaIncompatible,
+    /// There is no such schema or reader.
+    SchemaNotFound,
     /// A stored event is damaged.
     Damaged,
     /// The engine cannot.
@@ -60,7 +75,7 @@ pub enum Reason {
 }
 
 /// The table, both ways.
-const TABLE: [(Reason, &str, Code); 11] = [
+const TABLE: [(Reason, &str, Code); 15] = [
     (Reason::Invalid, "INVALID", Code::InvalidArgument),
     (Reason::OverLimit, "OVER_LIMIT", Code::InvalidArgument),
     (Reason::Overloaded, "OVERLOADED", Code::ResourceExhausted),
@@ -70,6 +85,10 @@ const TABLE: [(Reason, &str, Code); 11] = [
     (Reason::StoreFailed, "STORE_FAILED", Code::Internal),
     (Reason::StreamNotFound, "STREAM_NOT_FOUND", Code::NotFound),
     (Reason::Rewound, "REWOUND", Code::Aborted),
+    (Reason::NewerSchema, "NEWER_SCHEMA", Code::FailedPrecondition),
+    (Reason::SchemaRefused, "SCHEMA_REFUSED", Code::InvalidArgument),
+    (Reason::SchemaIncompatible, "SCHEMA_INCOMPATIBLE", Code::FailedPrecondition),
+    (Reason::SchemaNotFound, "SCHEMA_NOT_FOUND", Code::NotFound),
     (Reason::Damaged, "DAMAGED", Code::DataLoss),
     (Reason::Unsupported, "UNSUPPORTED", Code::Unimplemented),
 ];
@@ -90,7 +109,7 @@ impl Reason {
     }
 
     /// A status with this reason, its code, and what else is known.
-    fn status(self, message: String, metadata: &[(&str, String)], mut details: ErrorDetails) -> Status {
+    pub(super) fn status(self, message: String, metadata: &[(&str, String)], mut details: ErrorDetails) -> Status {
         let (text, code) = self.row();
         let metadata: HashMap<String, String> =
             metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
@@ -137,6 +156,17 @@ pub fn read_status(error: &ReadError) -> Status {
         }
         ReadError::Invalid { field, problem } => invalid(&InvalidAppend::new(*field, problem)),
         ReadError::Rewound { to } => Reason::Rewound.status(message, &[("checkpoint", to.to_string())], none),
+        ReadError::Withheld(withheld) => {
+            let mut metadata = vec![
+                ("partition", withheld.place.partition.to_string()),
+                ("position", withheld.place.position.to_string()),
+                ("type", withheld.event_type.to_string()),
+                ("schema_version", withheld.schema_version.to_string()),
+                ("understands", withheld.understands.to_string()),
+            ];
+            metadata.extend(withheld.semver.map(|semver| ("semver", semver.to_string())));
+            Reason::NewerSchema.status(message, &metadata, none)
+        }
         ReadError::Damaged { place, problem } => {
             let metadata = [
                 ("partition", place.partition.to_string()),
@@ -208,13 +238,9 @@ pub fn read_error(status: &Status) -> ReadError {
             Some(to) => ReadError::Rewound { to },
             None => store(),
         },
-        Some(Reason::Damaged) => {
-            let number = |key| metadata(key).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
-            let place = Place {
-                partition: Partition(u16::try_from(number("partition")).unwrap_or_default()),
-                position: Position(number("position")),
-            };
-            ReadError::Damaged { place, problem: cause(status) }
+        Some(Reason::Damaged) => ReadError::Damaged { place: place(status), problem: cause(status) },
+        Some(Reason::NewerSchema) => {
+            withheld(status).map_or_else(store, |withheld| ReadError::Withheld(Box::new(withheld)))
         }
         Some(Reason::Denied) => ReadError::Denied { reason: status.message().to_owned() },
         Some(Reason::Unsupported) => ReadError::Unsupported { reason: status.message().to_owned() },
@@ -264,6 +290,25 @@ pub fn is_transient(status: &Status) -> bool {
                 | Code::ResourceExhausted
         ),
     }
+}
+
+fn place(status: &Status) -> Place {
+    let number = |key| metadata(status, key).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
+    Place {
+        partition: Partition(u16::try_from(number("partition")).unwrap_or_default()),
+        position: Position(number("position")),
+    }
+}
+
+fn withheld(status: &Status) -> Option<Withheld> {
+    let metadata = |key| metadata(status, key);
+    Some(Withheld {
+        place: place(status),
+        event_type: EventType::from_storage(metadata("type")?),
+        schema_version: metadata("schema_version")?.parse().ok()?,
+        semver: metadata("semver").and_then(|semver| semver.parse().ok()),
+        understands: metadata("understands")?.parse().ok()?,
+    })
 }
 
 fn violation(status: &Status) -> InvalidAppend {

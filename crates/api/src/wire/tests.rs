@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use pacioli_core::schemas::{SchemaViolation, Semver, Withheld};
 use pacioli_core::{
     Append, AppendError, AppendOutcome, AppendRequest, Appended, Checkpoint, Conflict, EventId, EventType,
     ExpectedVersion, InvalidAppend, Metadata, NewEvent, Partition, Payload, Place, Position, Query, QueryItem,
@@ -208,6 +209,16 @@ fn every_outcome_comes_back() {
         [
             Refusal::KeyReused { key: Uuid::from_u128(9) },
             Refusal::ByProjection { projection: "gauge".to_owned(), reason: "no".to_owned() },
+            Refusal::BySchema(Box::new(SchemaViolation {
+                field: "writes[0].events[1].data".to_owned(),
+                event_type: EventType::new("E").unwrap(),
+                schema_version: 3,
+                semver: Some(Semver::FIRST),
+                path: "/amount".to_owned(),
+                rule: "type".to_owned(),
+                problem: "is no integer".to_owned(),
+                accepted_by: Some(2),
+            })),
             Refusal::IdReused { id: id(3), stream: stream.clone(), version: Version(0) },
         ]
         .map(AppendOutcome::Refused),
@@ -276,10 +287,18 @@ fn every_append_error_comes_back_as_it_was() {
 #[test]
 fn every_read_error_comes_back_as_it_was() {
     let place = Place { partition: Partition(2), position: Position(77) };
+    let withheld = Withheld {
+        place,
+        event_type: EventType::new("E").unwrap(),
+        schema_version: 3,
+        semver: Some("2.1.0".parse().unwrap()),
+        understands: "^1".parse().unwrap(),
+    };
     let rows = [
         (ReadError::StreamNotFound { stream: StreamName::new("ä-1").unwrap() }, Code::NotFound),
         (ReadError::Invalid { field: "after", problem: "lies past the head".to_owned() }, Code::InvalidArgument),
         (ReadError::Rewound { to: at("0:5,1:6@3") }, Code::Aborted),
+        (ReadError::Withheld(Box::new(withheld)), Code::FailedPrecondition),
         (ReadError::Damaged { place, problem: "hash".to_owned() }, Code::DataLoss),
         (ReadError::Denied { reason: "no".to_owned() }, Code::PermissionDenied),
         (ReadError::Unsupported { reason: "cannot".to_owned() }, Code::Unimplemented),

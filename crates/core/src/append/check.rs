@@ -9,6 +9,7 @@ use crate::event::{NewEvent, Payload, Timestamp};
 use crate::json;
 use crate::limits::Limits;
 use crate::place::Checkpoint;
+use crate::schemas::Judged;
 
 /// The first moment of the year 0, in microseconds: earlier ones have no four-digit year.
 const EARLIEST: Timestamp = Timestamp::from_micros(-62_167_219_200_000_000);
@@ -86,7 +87,7 @@ impl AppendRequest {
         }
         let content = self.key.map(|_| content_hash(&self.writes));
         let bytes = queued_bytes + self.writes.len() * 64 + self.condition.as_ref().map_or(0, Condition::len);
-        Ok(Append { request: self, partition, events, bytes, content })
+        Ok(Append { request: self, partition, events, bytes, content, judged: Judged::default() })
     }
 }
 

@@ -41,6 +41,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::limits::Limits;
+use crate::schemas::{Gate, RegistryStore};
 use crate::store::EventStore;
 use trial::Trial;
 
@@ -48,6 +49,7 @@ mod client;
 mod follow;
 pub mod history;
 mod random;
+pub mod toy;
 mod trial;
 mod verify;
 
@@ -63,6 +65,7 @@ mod limits;
 mod multi_stream;
 mod partitions;
 mod reading;
+mod registry;
 mod reopening;
 mod subscribing;
 mod tracking;
@@ -87,6 +90,36 @@ pub trait Subject: Send + Sync {
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Option<Arc<dyn EventStore>> {
         drop(store);
         None
+    }
+
+    /// As [`Subject::fresh`], of a store that is opened with this gate, and its registry; `None` where it keeps none.
+    async fn fresh_with_gate(&self, partitions: u16, gate: Arc<dyn Gate>) -> Option<Gated> {
+        let _ = (partitions, gate);
+        None
+    }
+
+    /// As [`Subject::reopen`], of a store that [`Subject::fresh_with_gate`] gave, with this gate in the place of the one that it
+    /// had.
+    async fn reopen_with_gate(&self, gated: Gated, gate: Arc<dyn Gate>) -> Option<Gated> {
+        let _ = (gated, gate);
+        None
+    }
+}
+
+/// A store with the registry of schemas that it keeps.
+#[derive(Clone)]
+pub struct Gated {
+    /// The store.
+    pub store: Arc<dyn EventStore>,
+    /// Its registry.
+    pub registry: Arc<dyn RegistryStore>,
+}
+
+impl Gated {
+    /// A store that is both.
+    pub fn of<S: EventStore + RegistryStore>(store: S) -> Gated {
+        let store = Arc::new(store);
+        Gated { store: Arc::clone(&store) as _, registry: store }
     }
 }
 
@@ -304,6 +337,15 @@ macro_rules! __for_each_conformance_check {
                 an_append_stays_in_one_partition,
                 a_condition_sees_its_own_partition,
                 a_checkpoint_names_every_partition;
+            registry:
+                a_change_of_the_registry_is_made_once_and_recorded,
+                a_change_without_a_record_of_its_own_changes_nothing,
+                of_concurrent_changes_each_generation_is_won_once,
+                nothing_lies_behind_the_record_that_refuses_it,
+                events_get_the_schema_version_that_the_gate_gives,
+                a_retry_outlives_the_schema_that_would_refuse_it,
+                readers_that_gave_their_names_are_known,
+                the_registry_is_there_after_reopening;
             differential:
                 random_operations_agree_with_the_model;
             reopening:

@@ -2,17 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::client::{Event, ids};
-use super::trial::Trial;
+use super::client::{Client, Event, ids};
 use crate::names::StreamName;
 use crate::place::{Checkpoint, Epoch, Version};
 
 /// No gap in positions and versions, nothing twice, time not running backwards, and the log, the streams and the list
 /// of streams telling the same story.
-pub(super) async fn verify(trial: &Trial<'_>) {
-    let head = trial.head().await;
-    let log = trial.log().await;
-    let mut at = Checkpoint::start(trial.partitions, Epoch::FIRST);
+pub(super) async fn verify(client: &Client) {
+    let head = client.head().await;
+    let log = client.log().await;
+    let mut at = Checkpoint::start(client.partitions, Epoch::FIRST);
     let mut streams: HashMap<StreamName, Vec<Event>> = HashMap::new();
     let mut known = HashSet::new();
     let mut last: HashMap<_, &Event> = HashMap::new();
@@ -27,7 +26,7 @@ pub(super) async fn verify(trial: &Trial<'_>) {
         at.advance(place.partition, place.position);
         assert_eq!(
             place.partition,
-            event.stream.partition(trial.partitions),
+            event.stream.partition(client.partitions),
             "after the check: expected `{}` in the partition its key names",
             event.stream
         );
@@ -44,7 +43,7 @@ pub(super) async fn verify(trial: &Trial<'_>) {
         of_stream.push(event.clone());
     }
     assert!(at.covers(&head), "after the check: expected the log to reach the head {head}, it ends at {at}");
-    let listed = trial.list(None, None, 100).await;
+    let listed = client.list(None, None, 100).await;
     let names: HashSet<_> = listed.iter().map(|info| info.stream.clone()).collect();
     assert_eq!(names.len(), listed.len(), "after the check: expected each stream to be listed once");
     assert_eq!(
@@ -58,7 +57,7 @@ pub(super) async fn verify(trial: &Trial<'_>) {
         assert_eq!(info.version.0 + 1, events.len() as u64, "after the check: expected the version of `{name}`");
         assert_eq!(info.partition, events[0].partition, "after the check: expected the partition of `{name}`");
         assert_eq!(
-            trial.stream_events(name).await,
+            client.stream_events(name).await,
             *events,
             "after the check: expected the stream `{name}` to read as the log does: {:?}",
             ids(events)

@@ -12,6 +12,9 @@ use pacioli_core::store::*;
 use pacioli_core::*;
 
 mod appends;
+mod registry;
+
+pub(crate) use registry::BrokenRegistry;
 
 /// What is wrong with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,13 @@ pub(crate) enum Fault {
     GivesCheckpointsOfOnePartition,
     ForgetsKeysWhenReopened,
     ForgetsTrackingWhenReopened,
+    MakesStaleChanges,
+    ChangesWithoutItsRecord,
+    JudgesBeforehand,
+    TellsTheGateLate,
+    IgnoresVersionsOfTheGate,
+    KeepsTheFirstNote,
+    TellsNoGateWhenReopened,
 }
 
 /// A store with a fault.
