@@ -1,0 +1,98 @@
+//! Avro schemas.
+//!
+//! A schema is compiled here into [nodes](node) that data is walked by, because what the walk may cost has to be bounded:
+//! a length that lies allocates nothing, a recursive type ends at a depth, and no union is tried for ever. What Avro's own
+//! library does not take as a schema is refused [all the same](peer).
+//!
+//! An event of an Avro schema is one datum in Avro's binary encoding, also behind the five bytes with which the serializers
+//! of Confluent's registry begin, or it is JSON in the schema's shape: a union's value stands there plain, where its kind
+//! of JSON tells the branch, or as `{"branch": value}`, the way Avro's own JSON encoding writes it; a field that has a
+//! default may be left out; members that the schema does not name are ignored, as every reader ignores them.
+
+mod canonical;
+mod changes;
+mod compile;
+mod decode;
+mod encode;
+mod node;
+mod peer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pacioli_core::Payload;
+
+use crate::compat::Change;
+use crate::format::{Broken, Field, Reference, SchemaError};
+use node::Nodes;
+
+/// An Avro schema, compiled. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AvroSchema {
+    compiled: Arc<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    nodes: Nodes,
+    canonical: String,
+    fields: Vec<Field>,
+}
+
+impl AvroSchema {
+    /// Reads and compiles a schema; a named type that it does not define is looked for in `references`.
+    pub fn parse(text: &str, references: &[Reference]) -> Result<AvroSchema, SchemaError> {
+        let nodes = compile::compile(text, references)?;
+        let (canonical, fields) = (canonical::canonical(&nodes)?, nodes.fields());
+        Ok(AvroSchema { compiled: Arc::new(Compiled { nodes, canonical, fields }) })
+    }
+
+    /// Its parsing canonical form with sorted members, and with the defaults, aliases and logical types that the form of
+    /// the specification leaves out, because they decide how data is read. What it refers to stands in it.
+    pub fn canonical(&self) -> &str {
+        &self.compiled.canonical
+    }
+
+    /// Whether data is what it says.
+    pub fn check(&self, data: &Payload) -> Result<(), Broken> {
+        let nodes = &self.compiled.nodes;
+        match data {
+            Payload::Json(json) => encode::encode(nodes, json, encode::Reading::Exact).map(drop),
+            Payload::Binary(bytes) => decode::check(nodes, bytes),
+        }
+    }
+
+    /// What changed since an older schema of the same type, by Avro's rules of schema resolution.
+    ///
+    /// One thing is a break here that is none there: a logical type of time whose unit changed, because every reader would
+    /// take the numbers for others than they are.
+    pub fn changes_since(&self, older: &AvroSchema) -> Vec<Change> {
+        changes::changes(&older.compiled.nodes, &self.compiled.nodes)
+    }
+
+    /// The fields that data may have. One that can be null or that has a default is not required.
+    pub fn fields(&self) -> &[Field] {
+        &self.compiled.fields
+    }
+
+    /// Data as JSON: itself where it is JSON, else what the datum stands for. Bytes become text of the characters U+0000
+    /// to U+00FF, as in Avro's JSON encoding; a union's value is plain where its kind of JSON tells the branch.
+    pub fn to_json(&self, data: &Payload) -> Result<Bytes, Broken> {
+        match data {
+            Payload::Json(json) => Ok(json.clone()),
+            Payload::Binary(bytes) => decode::to_json(&self.compiled.nodes, bytes),
+        }
+    }
+
+    /// JSON as data of this schema, read the way that Avro reads data of an older one: a field is also found by its
+    /// aliases, a symbol that an enum does not know becomes its default. Binary data is the bare datum.
+    pub fn from_json(&self, json: Bytes, is_binary: bool) -> Result<Payload, Broken> {
+        let datum = encode::encode(&self.compiled.nodes, &json, encode::Reading::Resolving)?;
+        Ok(if is_binary { Payload::Binary(datum.into()) } else { Payload::Json(json) })
+    }
+}
+
+#[cfg(test)]
+mod changes_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! Data as a validator walks it: one flat list of its values in the order in which they are written, over the text itself.
+//!
+//! To build a tree of an event's data costs several times what it costs to validate it. A tape is built in one pass and
+//! its memory is used again for the next event, and since [`jsonschema`] validates over it as over any other
+//! representation, there is one validator, and one verdict.
+
+mod node;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use pacioli_core::json::DEPTH_MAX;
+
+/// Objects of more members than this are searched by a sorted list of them.
+const MEMBERS_SCANNED: u32 = 16;
+
+/// The values of one document. Names and texts lie in the document itself.
+#[derive(Default)]
+pub(crate) struct Tape {
+    slots: Vec<Slot>,
+    /// Texts that are written with escapes.
+    decoded: Vec<String>,
+    /// The slots of the names of large objects, sorted by name.
+    sorted: Vec<u32>,
+}
+
+pub(crate) use node::{OnTape, TapeNode};
+
+/// Why a text cannot be held against a schema.
+pub(crate) type Unreadable = &'static str;
+
+#[derive(Clone, Copy)]
+struct Slot {
+    what: What,
+    /// The slot behind this value and all that it holds.
+    next: u32,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Null,
+    Boolean(bool),
+    Positive(u64),
+    Negative(i64),
+    Float(f64),
+    /// From one byte of the text up to another.
+    Text(u32, u32),
+    /// Which of the decoded texts.
+    Decoded(u32),
+    /// So many items.
+    Array(u32),
+    /// So many members, and where their sorted list begins, if they have one.
+    Object(u32, Option<u32>),
+}
+
+impl Tape {
+    /// Reads a document over whatever was on the tape.
+    pub(crate) fn read(&mut self, text: &str) -> Result<(), Unreadable> {
+        self.slots.clear();
+        self.decoded.clear();
+        self.sorted.clear();
+        if u32::try_from(text.len()).is_err() {
+            return Err("is longer than 4 GiB");
+        }
+        let mut reader = Reader { tape: self, text, bytes: text.as_bytes(), at: 0 };
+        reader.space();
+        reader.value(0)?;
+        reader.space();
+        if reader.at < text.len() { Err("is no JSON: there is more after its end") } else { Ok(()) }
+    }
+
+    /// The whole document; `text` is what was read.
+    pub(crate) fn root<'a>(&'a self, text: &'a str) -> TapeNode<'a> {
+        TapeNode::new(self, text)
+    }
+
+    /// Gives back memory that one huge document took.
+    pub(crate) fn shrink(&mut self) {
+        const SLOTS_KEPT: usize = 16 * 1024;
+        if self.slots.capacity() > SLOTS_KEPT {
+            *self = Tape::default();
+        }
+    }
+}
+
+struct Reader<'a> {
+    tape: &'a mut Tape,
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+const NO_JSON: Unreadable = "is no JSON";
+const BEYOND: Unreadable =
+    "holds a number that is too large for JSON Schema, beyond about 1.8e308; write such a number as a text";
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn slot(&self) -> u32 {
+        self.tape.slots.len() as u32
+    }
+
+    fn push(&mut self, what: What) {
+        let next = self.slot() + 1;
+        self.tape.slots.push(Slot { what, next });
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), Unreadable> {
+        match self.peek() {
+            Some(b'"') => self.string(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'{') => self.object(depth + 1),
+            Some(b'[') => self.array(depth + 1),
+            Some(b't') => self.literal("true", What::Boolean(true)),
+            Some(b'f') => self.literal("false", What::Boolean(false)),
+            Some(b'n') => self.literal("null", What::Null),
+            _ => Err(NO_JSON),
+        }
+    }
+
+    fn literal(&mut self, word: &str, what: What) -> Result<(), Unreadable> {
+        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
+            return Err(NO_JSON);
+        }
+        self.at += word.len();
+        self.push(what);
+        Ok(())
+    }
+
+    fn enter(&mut self, depth: usize) -> Result<(), Unreadable> {
+        if depth > DEPTH_MAX {
+            return Err("nests deeper than 64");
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    /// Steps over `,` (false) or the closing bracket (true).
+    fn comma_or(&mut self, close: u8) -> Result<bool, Unreadable> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                self.space();
+                Ok(false)
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(true)
+            }
+            _ => Err(NO_JSON),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), Unreadable> {
+        self.enter(depth)?;
+        let own = self.slot();
+        self.push(What::Array(0));
+        let mut items = 0;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+        } else {
+            loop {
+                self.value(depth)?;
+                items += 1;
+                if self.comma_or(b']')? {
+                    break;
+                }
+            }
+        }
+        self.tape.slots[own as usize] = Slot { what: What::Array(items), next: self.slot() };
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Unreadable> {
+        self.enter(depth)?;
+        let own = self.slot();
+        self.push(What::Object(0, None));
+        let mut members = 0;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            loop {
+                if self.peek() != Some(b'"') {
+                    return Err(NO_JSON);
+                }
+                self.string()?;
+                self.space();
+                if self.peek() != Some(b':') {
+                    return Err(NO_JSON);
+                }
+                self.at += 1;
+                self.space();
+                self.value(depth)?;
+                members += 1;
+                if self.comma_or(b'}')? {
+                    break;
+                }
+            }
+        }
+        let sorted = (members > MEMBERS_SCANNED).then(|| self.sort(own));
+        self.tape.slots[own as usize] = Slot { what: What::Object(members, sorted), next: self.slot() };
+        Ok(())
+    }
+
+    /// Sorts the names of the object that ends here, and says where their list begins.
+    fn sort(&mut self, object: u32) -> u32 {
+        let mut sorted = std::mem::take(&mut self.tape.sorted);
+        let start = sorted.len();
+        let mut name = object + 1;
+        while name < self.slot() {
+            sorted.push(name);
+            name = self.tape.slots[name as usize + 1].next;
+        }
+        let root = TapeNode::new(self.tape, self.text);
+        sorted[start..].sort_by(|a, b| root.text_at(*a).cmp(root.text_at(*b)));
+        self.tape.sorted = sorted;
+        start as u32
+    }
+
+    fn string(&mut self) -> Result<(), Unreadable> {
+        let start = self.at + 1;
+        let mut end = start;
+        let mut has_escape = false;
+        loop {
+            match self.bytes.get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    has_escape = true;
+                    end += 2;
+                }
+                Some(0..=0x1f) | None => return Err(NO_JSON),
+                Some(_) => end += 1,
+            }
+        }
+        self.at = end + 1;
+        if has_escape {
+            let decoded = serde_json::from_str(&self.text[start - 1..=end]).map_err(|_| NO_JSON)?;
+            let number = self.tape.decoded.len() as u32;
+            self.tape.decoded.push(decoded);
+            self.push(What::Decoded(number));
+        } else {
+            self.push(What::Text(start as u32, end as u32));
+        }
+        Ok(())
+    }
+
+    /// What `serde_json` makes of a number, so that nothing else that reads the same data sees another one.
+    fn number(&mut self) -> Result<(), Unreadable> {
+        let start = self.at;
+        let is_negative = self.peek() == Some(b'-');
+        if is_negative {
+            self.at += 1;
+        }
+        let mut whole = Some(0_u64);
+        let digits = self.at;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            whole = whole
+                .and_then(|whole| whole.checked_mul(10))
+                .and_then(|whole| whole.checked_add(u64::from(digit - b'0')));
+            self.at += 1;
+        }
+        let has_leading_zero = self.bytes.get(digits) == Some(&b'0') && self.at > digits + 1;
+        if self.at == digits || has_leading_zero {
+            return Err(NO_JSON);
+        }
+        if !matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
+            let what = match (whole, is_negative) {
+                (Some(whole), false) => Some(What::Positive(whole)),
+                // Minus zero is a float.
+                (Some(0), true) | (None, _) => None,
+                (Some(whole), true) => 0_i64.checked_sub_unsigned(whole).map(What::Negative),
+            };
+            if let Some(what) = what {
+                self.push(what);
+                return Ok(());
+            }
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let float: f64 = self.text[start..self.at].parse().map_err(|_| NO_JSON)?;
+        if float.is_infinite() {
+            return Err(BEYOND);
+        }
+        self.push(What::Float(float));
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Unreadable> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { Err(NO_JSON) } else { Ok(()) }
+    }
+}
