@@ -32,6 +32,12 @@ pub(crate) enum Error {
     /// A request that this log cannot answer.
     #[error(transparent)]
     Invalid(#[from] InvalidAppend),
+    /// The registry of schemas was changed while a batch was on its way.
+    #[error("the registry of schemas was changed meanwhile")]
+    Outdated,
+    /// This login may not.
+    #[error("{0}")]
+    Denied(String),
     /// A reader's error.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -117,6 +123,7 @@ impl Error {
     /// Whether the same will do in a while.
     pub(crate) fn is_passing(&self) -> bool {
         self.ends_connection()
+            || matches!(self, Error::Outdated)
             || self.state().is_some_and(|code| {
                 *code == SqlState::LOCK_NOT_AVAILABLE
                     || *code == SqlState::T_R_DEADLOCK_DETECTED

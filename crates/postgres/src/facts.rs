@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use futures::future::try_join;
 use pacioli_core::decide::{Facts, KnownKey, checkpoint_at};
 use pacioli_core::place::{Checkpoint, Epoch, Place, Position};
+use pacioli_core::schemas::Generation;
 use pacioli_core::{
     Append, Appended, Condition, EventId, InvalidAppend, NewEvent, Partition, Payload, QueryItem, RecordedEvent,
     StreamAppended, StreamName, Timestamp, Version,
@@ -37,6 +38,8 @@ pub(crate) struct Locked {
     pub(crate) now: Timestamp,
     /// Whether `sync` projections run in appends: read behind the lock, without which that does not change.
     pub(crate) runs_projections: bool,
+    /// How often the registry of schemas was changed: behind the lock, that does not change either.
+    pub(crate) generation: Generation,
 }
 
 /// What was found, beside the facts: the last chunk of each stream that exists.
@@ -149,6 +152,7 @@ pub(crate) async fn fetch(
         head: Position(head_pos as u64),
         now,
         runs_projections: around.get(1),
+        generation: Generation(around.get::<_, i64>(2) as u64),
     };
     let mut facts = Facts::default();
     let mut last_chunks = HashMap::with_capacity(streams.len());

@@ -32,6 +32,7 @@ mod metered;
 pub mod migrate;
 pub mod models;
 mod read;
+mod registry;
 pub mod roles;
 mod row;
 mod shared;

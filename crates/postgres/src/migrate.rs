@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use crate::connect::{Connector, Purpose, Session};
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::registry;
 use crate::roles;
 
 /// Positions of one chunk where nobody says otherwise.
@@ -21,11 +22,12 @@ pub(crate) const CHUNKS_AHEAD: i32 = 3;
 const MIGRATIONS: &[(i32, &str, &str)] = &[
     (1, "create the log", sql!("migrations/0001_create_the_log")),
     (2, "let projections run in appends", sql!("migrations/0002_let_projections_run_in_appends")),
+    (3, "keep the schema registry", sql!("migrations/0003_keep_the_schema_registry")),
 ];
 
 /// Raised with every release that changes a text below or of a role, so that of two servers of different versions on one
 /// store, the older leaves it alone.
-const DEFINITIONS_VERSION: i32 = 2;
+const DEFINITIONS_VERSION: i32 = 3;
 
 /// Made anew when their text changes, in this order.
 const DEFINITIONS: &[&str] = &[
@@ -36,6 +38,7 @@ const DEFINITIONS: &[&str] = &[
     sql!("functions/05_meet_database"),
     sql!("functions/06_partition_of"),
     sql!("functions/07_run_sync"),
+    sql!("functions/08_schema_problem"),
     sql!("functions/10_name_problem"),
     sql!("functions/11_tag_problem"),
     sql!("functions/12_json_problem"),
@@ -46,6 +49,7 @@ const DEFINITIONS: &[&str] = &[
     sql!("functions/17_check_append"),
     sql!("functions/18_append"),
     sql!("functions/19_append_deferred"),
+    sql!("functions/20_shapes"),
     sql!("functions/90_create_log_view"),
 ];
 
@@ -316,6 +320,7 @@ async fn make_in_transaction(session: &Session, schema: &str, new: NewStore, sai
     for sql in DEFINITIONS {
         session.batch_execute(&fill(sql, schema, new)).await?;
     }
+    registry::remake(session, schema).await?;
     for statement in finishing(schema) {
         session.batch_execute(&statement).await?;
     }

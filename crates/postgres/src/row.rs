@@ -126,7 +126,7 @@ impl<'a> Columns<'a> {
 }
 
 /// `{"a","b\"c"}`.
-fn array_literal(tags: &[Tag]) -> String {
+pub(crate) fn array_literal(tags: &[Tag]) -> String {
     let mut literal = String::from("{");
     for tag in tags {
         if literal.len() > 1 {

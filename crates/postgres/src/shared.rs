@@ -9,8 +9,10 @@ use pacioli_core::clock::Clock;
 use pacioli_core::group_commit::GroupCommit;
 use pacioli_core::place::{Checkpoint, Epoch, Position};
 use pacioli_core::recent::Recent;
+use pacioli_core::schemas::{Gate, Registry};
 use pacioli_core::store::{Bus, Epochs};
 use pacioli_core::{Limits, Partition};
+use pacioli_schema::Catalogue;
 use tokio::sync::Notify;
 use tokio_postgres::error::SqlState;
 
@@ -38,6 +40,12 @@ pub(crate) struct Shared {
     /// Rings when chunks run short.
     pub(crate) chores: Notify,
     pub(crate) counters: Counters,
+    /// What events are held against.
+    pub(crate) gate: Option<Arc<dyn Gate>>,
+    /// What was compiled for the last change of the registry that this process made.
+    pub(crate) catalogue: Mutex<Option<Arc<Catalogue>>>,
+    /// In which epoch the registry was read that the gate was last given; `None` before the first.
+    taken_in: Mutex<Option<Epoch>>,
     /// Why nothing is written any more, once that is so.
     pub(crate) stopped: OnceLock<String>,
     epochs: RwLock<Epochs>,
@@ -89,6 +97,9 @@ impl Shared {
             answer_within: options.answer_within,
             chores: Notify::new(),
             counters: Counters::default(),
+            gate: options.gate.clone(),
+            catalogue: Mutex::new(None),
+            taken_in: Mutex::new(None),
             stopped: OnceLock::new(),
             epochs: RwLock::new(epochs),
             identity: Mutex::new(identity),
@@ -99,6 +110,17 @@ impl Shared {
 
     pub(crate) fn epochs(&self) -> Epochs {
         self.epochs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the gate the registry as it was read in an epoch. What was read in an earlier one than the last is of a database
+    /// that is none any more.
+    pub(crate) fn hand_over(&self, epoch: Epoch, registry: &Registry) {
+        let Some(gate) = &self.gate else { return };
+        let mut taken_in = self.taken_in.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken_in.is_none_or(|before| before <= epoch) {
+            gate.take(registry.clone(), *taken_in != Some(epoch));
+            *taken_in = Some(epoch);
+        }
     }
 
     /// The queue of the writer that a partition belongs to.
@@ -188,6 +210,10 @@ impl Shared {
             return Ok(());
         }
         let heads = read_heads(session, current).await?;
+        if self.gate.is_some() {
+            // What was registered may be lost with the log's tail.
+            Box::pin(self.take_registry(session)).await?;
+        }
         let before = self.recent.heads();
         *self.epochs.write().unwrap_or_else(PoisonError::into_inner) = known;
         self.recent.rewind(&heads);

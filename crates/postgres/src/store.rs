@@ -11,6 +11,7 @@ use pacioli_core::clock::{Clock, SystemClock};
 use pacioli_core::group_commit::{GroupCommit, GroupCommitLimits};
 use pacioli_core::lease::{self, Lease, LeaseOutcome};
 use pacioli_core::recent::{Recent, RecentLimits};
+use pacioli_core::schemas::Gate;
 use pacioli_core::store::{
     AppendError, Bus, Deliveries, Epochs, EventStore, ListStreams, LogPage, Measure, ReadError, ReadLog, ReadStream,
     StoreError, StreamInfo, StreamPage, StreamsPage,
@@ -70,6 +71,9 @@ pub struct PostgresOptions {
     pub must_exist: bool,
     /// Use a database that may lose acknowledged appends: one with `fsync` or `full_page_writes` off.
     pub accept_data_loss: bool,
+    /// What events are held against before they are stored. Without one, a store in which schemas are registered takes none.
+    /// It is this store's alone.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Where time comes from, for what is not recorded: the log's time is the database's.
     pub clock: Arc<dyn Clock>,
 }
@@ -89,6 +93,7 @@ impl Default for PostgresOptions {
             poll_only: false,
             must_exist: false,
             accept_data_loss: false,
+            gate: None,
             clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
     }
@@ -193,6 +198,9 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
     let heads = read_heads(&session, epochs.current()).await?;
     let identity = session.surroundings.identity;
     let shared = Arc::new(Shared::new(connector, identity, epochs, &heads, chunk_events, &options));
+    if shared.gate.is_some() {
+        shared.take_registry(&session).await?;
+    }
     let pool = read_pool(Arc::clone(&shared), options.readers);
     let writers =
         (0..shared.queues.len()).map(|number| tokio::spawn(writer::run(Arc::clone(&shared), number))).collect();
@@ -208,7 +216,11 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
 impl EventStore for PostgresStore {
     async fn append(&self, append: AppendRequest) -> std::result::Result<AppendOutcome, AppendError> {
         let shared = self.shared();
-        let append = append.check(&shared.limits, shared.clock.now(), shared.partitions)?;
+        let mut append = append.check(&shared.limits, shared.clock.now(), shared.partitions)?;
+        // Before the queue, so that nobody waits while others are judged.
+        if let Some(gate) = &shared.gate {
+            append.set_judged(gate.judge(append.writes()));
+        }
         let patience = shared.answer_within + ANSWER_GRACE;
         let withdrawn = || {
             AppendError::Store(StoreError::new(format!(

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use pacioli_core::decide::Batch;
 use pacioli_core::group_commit::{Pending, Taken};
 use pacioli_core::place::Checkpoint;
+use pacioli_core::schemas::{self, Generation};
 use pacioli_core::store::{AppendError, StoreError};
 use pacioli_core::{Append, AppendOutcome, Appended, Partition, Position, Refusal};
 use tokio::sync::oneshot;
@@ -332,6 +333,7 @@ fn answer_failure(error: Error, may_be_stored: bool, answers: Vec<Answer>) {
     let error = match error {
         error if may_be_stored => AppendError::Unknown { reason: error.to_string() },
         Error::Invalid(invalid) => invalid.into(),
+        Error::Denied(reason) => AppendError::Denied { reason },
         error => AppendError::Store(error.into_store_error()),
     };
     for answer in answers {
@@ -376,11 +378,45 @@ async fn refuse_wrong_checkpoints(
     Ok(())
 }
 
+/// Holds appends that were judged under another generation of the registry against the one that is in force behind the lock.
+async fn judge_again(shared: &Shared, session: &Session, generation: Generation, appends: &mut [Append]) -> Result<()> {
+    let is_outdated = |append: &Append| append.generation() != generation;
+    if !appends.iter().any(is_outdated) {
+        return Ok(());
+    }
+    let gate = shared.gate.as_deref();
+    if let Some(gate) = gate.filter(|gate| gate.generation() != generation) {
+        // To read it takes a while, and nobody else shall wait for that.
+        session.batch_execute("ROLLBACK").await?;
+        Box::pin(shared.take_registry(session)).await?;
+        if gate.generation() > generation && shared.leads_to(session) {
+            return Err(Error::Broken(format!(
+                "the store stopped taking appends: the registry of schemas is at generation {generation} and was at {} before; \
+                 the database was set back, or crashed with fsync off: restart this process",
+                gate.generation()
+            )));
+        }
+        return Err(Error::Outdated);
+    }
+    for append in appends.iter_mut().filter(|append| is_outdated(append)) {
+        let Some(gate) = gate else {
+            return schemas::judge(None, generation, append).map_err(|error| Error::Denied(error.to_string()));
+        };
+        let judged = gate.judge(append.writes());
+        if judged.generation != generation {
+            // The lock is one of a database that is none any more, and the gate knows that of another already.
+            return Err(Error::Outdated);
+        }
+        append.set_judged(judged);
+    }
+    Ok(())
+}
+
 async fn write(
     shared: &Shared,
     session: &Session,
     partition: Partition,
-    appends: &[Append],
+    appends: &mut [Append],
     deadline: Instant,
 ) -> std::result::Result<Vec<AppendOutcome>, Failure> {
     // 1. Lock and look.
@@ -395,6 +431,7 @@ async fn write(
         in_time(deadline, learn).await?;
         return Err(Error::Unreachable(format!("epoch {} began meanwhile", locked.epoch.0)).into());
     }
+    in_time(deadline, judge_again(shared, session, locked.generation, appends)).await?;
 
     // 2. Decide.
     let stood = facts.tracking.clone();

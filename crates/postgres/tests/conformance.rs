@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use pacioli_core::EventStore;
-use pacioli_core::conformance::Subject;
+use pacioli_core::conformance::{Gated, Subject};
+use pacioli_core::schemas::Gate;
 use pacioli_postgres::PostgresOptions;
 
 use crate::support::{open, options};
@@ -25,10 +26,14 @@ impl Postgres {
     }
 
     async fn open(&self, url: String, partitions: Option<u16>) -> Arc<dyn EventStore> {
-        let options = PostgresOptions { partitions, ..self.options.clone() };
-        let store: Arc<dyn EventStore> = Arc::new(open(&url, options).await.expect("the store opens"));
-        self.urls.lock().expect("no panic").insert(address(&store), (Arc::downgrade(&store), url));
-        store
+        self.open_with_gate(url, partitions, None).await.store
+    }
+
+    async fn open_with_gate(&self, url: String, partitions: Option<u16>, gate: Option<Arc<dyn Gate>>) -> Gated {
+        let options = PostgresOptions { partitions, gate, ..self.options.clone() };
+        let gated = Gated::of(open(&url, options).await.expect("the store opens"));
+        self.urls.lock().expect("no panic").insert(address(&gated.store), (Arc::downgrade(&gated.store), url));
+        gated
     }
 }
 
@@ -46,6 +51,18 @@ impl Subject for Postgres {
         let url =
             tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("conformance")).await.expect("a database");
         self.open(url, Some(partitions)).await
+    }
+
+    async fn fresh_with_gate(&self, partitions: u16, gate: Arc<dyn Gate>) -> Option<Gated> {
+        let url =
+            tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("conformance")).await.expect("a database");
+        Some(self.open_with_gate(url, Some(partitions), Some(gate)).await)
+    }
+
+    async fn reopen_with_gate(&self, gated: Gated, gate: Arc<dyn Gate>) -> Option<Gated> {
+        let (_, url) = self.urls.lock().expect("no panic").remove(&address(&gated.store))?;
+        drop(gated);
+        Some(self.open_with_gate(url, None, Some(gate)).await)
     }
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Option<Arc<dyn EventStore>> {

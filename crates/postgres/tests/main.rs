@@ -9,6 +9,7 @@ mod faults;
 mod indexes;
 mod models;
 mod queries;
+mod registry;
 mod roles;
 mod support;
 mod user_transactions;

@@ -29,4 +29,4 @@ pub mod state;
 pub use crash::crash_point;
 pub use engine::Engine;
 pub use file::Projection;
-pub use service::{ReadModels, ReadModelsOptions};
+pub use service::{ReadModels, ReadModelsOptions, WeakReadModels};

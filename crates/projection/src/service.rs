@@ -9,10 +9,11 @@ mod record;
 mod status;
 
 use std::fmt;
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError, Weak};
 use std::time::Duration;
 
 use pacioli_core::place::Checkpoint;
+use pacioli_core::schemas::Gate;
 use pacioli_core::{Clock, EventStore, ReadError, StoreError, SystemClock};
 use serde::Serialize;
 use tokio::sync::{Mutex, watch};
@@ -26,7 +27,7 @@ use cache::PointReads;
 
 pub(crate) use record::{Command, last_verified, record};
 pub(crate) use status::verified_status;
-pub use status::{ErrorStatus, Status, VerifiedStatus};
+pub use status::{ErrorStatus, ProjectionReader, Status, VerifiedStatus};
 
 /// How read models are run.
 #[derive(Clone)]
@@ -41,6 +42,8 @@ pub struct ReadModelsOptions {
     pub stalled_after: Duration,
     /// Bytes of point reads that are kept in memory.
     pub cache_bytes_max: u64,
+    /// The store's gate, where it has one: new files are held against events as their handlers will see them.
+    pub gate: Option<Arc<dyn Gate>>,
     /// The time, for ages and schedules. No decision about order depends on it.
     pub clock: Arc<dyn Clock>,
 }
@@ -65,6 +68,7 @@ impl Default for ReadModelsOptions {
             lease_for: Duration::from_secs(3),
             stalled_after: Duration::from_secs(300),
             cache_bytes_max: 32 << 20,
+            gate: None,
             clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
     }
@@ -90,6 +94,17 @@ struct Inner {
     point_reads: PointReads,
     stop: watch::Sender<bool>,
     supervisor: SyncMutex<Option<JoinHandle<()>>>,
+}
+
+/// Read models of which somebody only wants to know while they are there: it does not keep them.
+#[derive(Clone)]
+pub struct WeakReadModels(Weak<Inner>);
+
+impl WeakReadModels {
+    /// The read models, if they are there still.
+    pub fn upgrade(&self) -> Option<ReadModels> {
+        self.0.upgrade().map(|inner| ReadModels { inner })
+    }
 }
 
 impl Drop for Inner {
@@ -130,6 +145,11 @@ impl ReadModels {
         {
             supervisor.abort();
         }
+    }
+
+    /// A handle that does not keep them.
+    pub fn downgrade(&self) -> WeakReadModels {
+        WeakReadModels(Arc::downgrade(&self.inner))
     }
 
     fn shared(&self) -> &Arc<Shared> {

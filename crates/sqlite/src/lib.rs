@@ -25,6 +25,7 @@ mod plan;
 mod pool;
 mod read;
 mod recovery;
+mod registry;
 mod row;
 mod schema;
 pub mod store;

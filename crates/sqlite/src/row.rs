@@ -45,7 +45,8 @@ impl Types {
         self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).by_id.len() as i64
     }
 
-    fn name(&self, id: i64) -> Option<EventType> {
+    /// The type with this id.
+    pub(crate) fn name(&self, id: i64) -> Option<EventType> {
         let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.by_id.get(usize::try_from(id).ok()?.checked_sub(1)?).cloned()
     }

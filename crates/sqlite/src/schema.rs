@@ -9,9 +9,15 @@ use pacioli_core::{Epoch, Partition, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::index;
+use crate::registry;
 
-/// The format this build writes. A store with a higher one is refused; a lower one is migrated.
-const FORMAT: i64 = 1;
+/// The setting that says which format a store has.
+pub(crate) const FORMAT: &str = "format";
+/// The format of a store in whose registry nothing was ever registered: older builds may open it.
+const FORMAT_WITHOUT_SCHEMAS: i64 = 1;
+/// The format from the first change of the registry on. A build that knows none would append past the schemas, so it is kept
+/// out. A store with a higher one is refused by this build.
+pub(crate) const FORMAT_WITH_SCHEMAS: i64 = 2;
 
 /// The oldest SQLite without the bug that can corrupt a database when its write-ahead log is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -37,10 +43,11 @@ pub(crate) fn migrate(conn: &Connection, partitions: Option<u16>) -> Result<Sett
     if is_new == 0 {
         create(conn, partitions.unwrap_or(1))?;
     }
-    let format: i64 = read_meta(conn, "format")?.unwrap_or(0);
-    if format != FORMAT {
+    let format: i64 = read_meta(conn, FORMAT)?.unwrap_or(0);
+    if !(FORMAT_WITHOUT_SCHEMAS..=FORMAT_WITH_SCHEMAS).contains(&format) {
         return Err(Error::Store(format!(
-            "the store has format {format} and this build knows {FORMAT}: use the build that wrote it, or a newer one"
+            "the store has format {format} and this build knows {FORMAT_WITHOUT_SCHEMAS} and {FORMAT_WITH_SCHEMAS}: use the \
+             build that wrote it, or a newer one"
         )));
     }
     let stored: i64 = read_meta(conn, "partitions")?.unwrap_or(0);
@@ -84,7 +91,8 @@ fn create_tables(conn: &Connection, partitions: u16) -> Result<()> {
     for statement in tables.into_iter().chain(index::CREATE_TABLES) {
         conn.execute_batch(statement)?;
     }
-    write_meta(conn, "format", FORMAT)?;
+    registry::create_tables(conn)?;
+    write_meta(conn, FORMAT, FORMAT_WITHOUT_SCHEMAS)?;
     write_meta(conn, "partitions", i64::from(partitions))?;
     write_meta(conn, "store_id", Uuid::new_v4().to_string())?;
     write_meta(conn, "name_key", Uuid::new_v4().into_bytes())?;

@@ -14,6 +14,7 @@ use pacioli_core::clock::{Clock, SystemClock};
 use pacioli_core::group_commit::{GroupCommit, GroupCommitLimits};
 use pacioli_core::lease::{self, Lease, LeaseOutcome};
 use pacioli_core::recent::{Recent, RecentLimits};
+use pacioli_core::schemas::{Gate, NamedReader, Registry, RegistryChange, RegistryOutcome, RegistryStore};
 use pacioli_core::store::{
     AppendError, Deliveries, Epochs, EventStore, ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError,
     StreamInfo, StreamPage, StreamsPage,
@@ -30,10 +31,11 @@ use crate::models;
 use crate::pool::{self, ReadPool};
 use crate::read::{self, Reader};
 use crate::recovery::{self, Recovered};
+use crate::registry;
 use crate::row::Types;
 use crate::schema;
 use crate::streams::{HeadCache, NameHash};
-use crate::writer::{Command, NotServing, ProjectionCommand, SyncBuild, SyncStands, Writer};
+use crate::writer::{Command, NotServing, ProjectionCommand, RegistryCommand, SyncBuild, SyncStands, Writer};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -54,6 +56,9 @@ pub struct SqliteOptions {
     /// The most bytes that the log's file may grow to, and that of each `sync` projection; appends beyond are refused as on
     /// a full disk. `None` has no bound.
     pub file_bytes_max: Option<u64>,
+    /// What holds every event against the schemas that are registered in the store, and shows them to read models in the
+    /// newest shape. Without one nothing is appended to a store that has schemas.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,6 +73,7 @@ impl Default for SqliteOptions {
             cached_streams: 1 << 21,
             index_tail_entries: IndexOptions::default().freeze_at_entries,
             file_bytes_max: None,
+            gate: None,
             clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
     }
@@ -118,6 +124,7 @@ pub(crate) struct Shared {
     pub(crate) types: Types,
     pub(crate) names: NameHash,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) gate: Option<Arc<dyn Gate>>,
     pub(crate) pool: ReadPool,
     /// Why nothing is written any more, once that is so.
     pub(crate) stopped: OnceLock<String>,
@@ -225,13 +232,20 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         &heads,
         IndexOptions { freeze_at_entries: options.index_tail_entries.max(1) },
     )?;
-    let sync = models::sync::serving(&conn, &log, &epochs, &heads, options.clock.now())?;
+    let registry = registry::read(&conn)?;
+    let generation = registry.generation;
+    if let Some(gate) = &options.gate {
+        // As after a rewind: what the file says is what counts, whatever the gate was used for before.
+        gate.take(registry, true);
+    }
+    let sync = models::sync::serving(&conn, &log, &epochs, &heads, options.clock.now(), options.gate.as_ref())?;
     let shared = Arc::new(Shared {
         queue: GroupCommit::new(options.group_commit),
         recent: Recent::new(&heads, options.recent),
         types,
         names,
         clock: options.clock,
+        gate: options.gate,
         views: indexes.views(),
         pool: ReadPool::new(log.clone()),
         stopped: OnceLock::new(),
@@ -246,7 +260,8 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
     });
     let (commands, receiver) = mpsc::channel();
     let cache = HeadCache::new(options.cached_streams);
-    let mut writer = Writer::new(conn, indexes, cache, Arc::clone(&shared), receiver, (last_stream_id, newest));
+    let mut writer =
+        Writer::new(conn, indexes, cache, Arc::clone(&shared), receiver, (last_stream_id, newest, generation));
     writer.serve_at_open(sync);
     let writer = std::thread::Builder::new()
         .name("pacioli-writer".to_owned())
@@ -293,7 +308,10 @@ pub(crate) fn read_here<T>(shared: &Shared, read: impl FnOnce(&Reader<'_>) -> Re
 impl EventStore for SqliteStore {
     async fn append(&self, append: AppendRequest) -> std::result::Result<AppendOutcome, AppendError> {
         let shared = &self.handle.shared;
-        let append = append.check(&shared.limits, shared.clock.now(), shared.partitions)?;
+        let mut append = append.check(&shared.limits, shared.clock.now(), shared.partitions)?;
+        if let Some(gate) = &shared.gate {
+            append.set_judged(gate.judge(append.writes()));
+        }
         shared.queue.append(append).await
     }
 
@@ -358,6 +376,47 @@ impl EventStore for SqliteStore {
         let (from, to) = (self.handle.shared.log.clone(), to.to_owned());
         let copying = tokio::task::spawn_blocking(move || backup(&from, &to));
         Ok(copying.await.unwrap_or_else(|error| Err(Error::Store(format!("the backup broke off: {error}"))))?)
+    }
+}
+
+#[async_trait]
+impl RegistryStore for SqliteStore {
+    async fn registry(&self) -> std::result::Result<Registry, ReadError> {
+        let registry = self
+            .read(|reader| {
+                reader.conn.execute_batch(sql!("begin_read"))?;
+                let registry = registry::read(reader.conn);
+                reader.conn.execute_batch(sql!("rollback"))?;
+                registry
+            })
+            .await?;
+        if let Some(gate) = &self.handle.shared.gate {
+            gate.take(registry.clone(), false);
+        }
+        Ok(registry)
+    }
+
+    async fn change_registry(&self, change: RegistryChange) -> std::result::Result<RegistryOutcome, AppendError> {
+        let (answer, receiver) = oneshot::channel();
+        let command = Command::Registry(RegistryCommand::Change { change: Box::new(change), answer });
+        self.handle.commands.send(command).map_err(|_| AppendError::ShuttingDown)?;
+        self.handle.shared.queue.wake();
+        let lost = || AppendError::Unknown { reason: "the writer stopped before it answered".to_owned() };
+        receiver.await.map_err(|_| lost())?
+    }
+
+    async fn note_reader(&self, reader: NamedReader) -> std::result::Result<(), ReadError> {
+        let reader = Box::new(reader);
+        self.command(|answer| Command::Registry(RegistryCommand::NoteReader { reader, answer })).await
+    }
+
+    async fn named_readers(&self) -> std::result::Result<Vec<NamedReader>, ReadError> {
+        self.command(|answer| Command::Registry(RegistryCommand::NamedReaders { answer })).await
+    }
+
+    async fn forget_reader(&self, name: &str) -> std::result::Result<bool, ReadError> {
+        let name = name.into();
+        self.command(|answer| Command::Registry(RegistryCommand::ForgetReader { name, answer })).await
     }
 }
 

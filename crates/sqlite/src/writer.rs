@@ -7,8 +7,9 @@
 mod chores;
 mod leases;
 mod projections;
+mod registry;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -19,14 +20,17 @@ use pacioli_core::decide::{Batch, Facts};
 use pacioli_core::group_commit::{Pending, Taken};
 use pacioli_core::lease::{Lease, LeaseOutcome};
 use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::schemas::{self, Generation, NamedReader, Registry, RegistryChange};
 use pacioli_core::store::{AppendError, StoreError};
 use pacioli_core::{Append, AppendOutcome, EventType, RecordedEvent, StreamName, Timestamp};
+use pacioli_projection::crash_point;
 
 use crate::error::{Error, Result, rowid};
 use crate::facts::{Fetch, Touched};
 use crate::index::{IndexKind, Indexes};
 use crate::plan;
 use crate::read;
+use crate::registry as registry_rows;
 use crate::row;
 use crate::store::Shared;
 use crate::streams::{HeadCache, NameHash, StreamHead};
@@ -36,6 +40,7 @@ use projections::SyncProjections;
 pub(crate) use projections::{
     NotServing, ProjectionCommand, SYNC_PROJECTIONS_MAX, SyncBuild, SyncStands, no_room, relations,
 };
+pub(crate) use registry::RegistryCommand;
 
 /// How long the writer sleeps with nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -54,6 +59,8 @@ pub(crate) enum Command {
     ReleaseLease { lease: Lease, answer: oneshot::Sender<Result<bool>> },
     /// Change which `sync` projections serve.
     Projections(ProjectionCommand),
+    /// Change the registry of schemas, or what is known of its readers.
+    Registry(RegistryCommand),
 }
 
 /// What an append is told.
@@ -68,6 +75,10 @@ pub(crate) struct Writer {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) last_stream_id: i64,
     pub(crate) last_recorded_at: Timestamp,
+    /// How often the registry of schemas was changed. What was judged under another generation is judged again.
+    generation: Generation,
+    /// Readers that read since the last commit.
+    noted: BTreeMap<Box<str>, NamedReader>,
     work: IndexWork,
     projections: SyncProjections,
     changed_bytes: usize,
@@ -115,7 +126,7 @@ impl Writer {
         cache: HeadCache,
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
-        (last_stream_id, last_recorded_at): (i64, Timestamp),
+        (last_stream_id, last_recorded_at, generation): (i64, Timestamp, Generation),
     ) -> Writer {
         Writer {
             conn,
@@ -125,6 +136,8 @@ impl Writer {
             commands,
             last_stream_id,
             last_recorded_at,
+            generation,
+            noted: BTreeMap::new(),
             work: IndexWork { is_pending: true, ..IndexWork::default() },
             projections: SyncProjections::default(),
             changed_bytes: 0,
@@ -148,6 +161,9 @@ impl Writer {
                 Taken::Closed => break,
             }
         }
+        if !self.noted.is_empty() && self.shared.stopped.get().is_none() {
+            self.write_noted_alone();
+        }
         // A clean end leaves one file without a write-ahead log: the readers go first, then this connection.
         self.shared.pool.close();
         if let Err(error) = self.checkpoint(sql!("restart_wal")) {
@@ -166,14 +182,14 @@ impl Writer {
         let heads = self.shared.recent.heads();
         let mut answers = Vec::with_capacity(pending.len());
         let mut appends = Vec::with_capacity(pending.len());
-        for Pending { append, answer } in pending {
-            match append.check_checkpoints(&self.shared.epochs, &heads) {
+        for Pending { mut append, answer } in pending {
+            match self.admit(&mut append, &heads) {
                 Ok(()) => {
                     appends.push(append);
                     answers.push(answer);
                 }
-                Err(invalid) => {
-                    let _ = answer.send(Err(invalid.into()));
+                Err(error) => {
+                    let _ = answer.send(Err(error));
                 }
             }
         }
@@ -188,7 +204,7 @@ impl Writer {
                 return;
             }
         };
-        match self.write(appends, heads, facts, touched) {
+        match self.write(appends, heads, facts, touched, None) {
             Ok(outcomes) => {
                 // A caller that went away meanwhile does not hear its answer; its retry will.
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
@@ -199,20 +215,31 @@ impl Writer {
         }
     }
 
+    /// Refuses an append that no log could take, and holds it against the schemas of now.
+    fn admit(&self, append: &mut Append, heads: &Checkpoint) -> std::result::Result<(), AppendError> {
+        append.check_checkpoints(&self.shared.epochs, heads)?;
+        schemas::judge(self.shared.gate.as_deref(), self.generation, append)
+    }
+
     fn answer_failure(&mut self, failure: Failure, answers: Vec<oneshot::Sender<Answer>>) {
-        let error = match failure {
+        let error = self.append_error(failure, answers.len());
+        for answer in answers {
+            let _ = answer.send(Err(error.clone()));
+        }
+    }
+
+    /// A failure as it is said to those who appended.
+    fn append_error(&self, failure: Failure, appends: usize) -> AppendError {
+        match failure {
             Failure::NotStored(Error::Invalid(invalid)) => invalid.into(),
             Failure::NotStored(error) => {
-                tracing::warn!(error = %error, appends = answers.len(), "a batch was not stored");
+                tracing::warn!(error = %error, appends, "a batch was not stored");
                 AppendError::Store(error.into_store_error())
             }
             Failure::Unknown(error) => {
                 self.stop(&error);
                 AppendError::Unknown { reason: error.to_string() }
             }
-        };
-        for answer in answers {
-            let _ = answer.send(Err(error.clone()));
         }
     }
 
@@ -233,12 +260,14 @@ impl Writer {
         fetch.facts(appends.iter())
     }
 
+    /// Decides and writes a batch, and with it the change of the registry that its append records, where it does.
     fn write(
         &mut self,
         appends: Vec<Append>,
         heads: Checkpoint,
         facts: Facts,
         mut touched: Touched,
+        change: Option<&RegistryChange>,
     ) -> std::result::Result<Vec<Answer>, Failure> {
         let shared = Arc::clone(&self.shared);
 
@@ -261,13 +290,24 @@ impl Writer {
         }
 
         // 2. Write the rows.
-        let written = match self.write_rows(&batch, &mut touched) {
+        let written = match self.write_rows(&batch, &mut touched, change) {
             Ok(written) => written,
             Err(error) => return Err(self.roll_back(error)),
         };
+        if change.is_some() {
+            crash_point("registry:before-commit");
+        }
         self.commit(batch.heads())?;
 
-        // 3. It is durable: tell the indexes, the cache, the followers.
+        // 3. It is durable: tell the gate, the indexes, the cache, the followers.
+        if let Some(registry) = written.registry {
+            crash_point("registry:after-commit");
+            self.generation = registry.generation;
+            if let Some(gate) = &shared.gate {
+                gate.take(registry, false);
+            }
+        }
+        self.noted.clear();
         self.indexes.committed();
         for event_type in written.new_types {
             self.shared.types.add(self.shared.types.count() + 1, event_type);
@@ -288,8 +328,9 @@ impl Writer {
         Ok(answers)
     }
 
-    fn write_rows(&mut self, batch: &Batch, touched: &mut Touched) -> Result<Written> {
+    fn write_rows(&mut self, batch: &Batch, touched: &mut Touched, change: Option<&RegistryChange>) -> Result<Written> {
         let mut written = Written {
+            registry: change.map(|change| registry_rows::write(&self.conn, change)).transpose()?,
             entries: Vec::with_capacity(batch.events().len() * 5),
             new_types: Vec::new(),
             last_stream_id: self.last_stream_id,
@@ -349,6 +390,9 @@ impl Writer {
         for tracking in batch.tracking() {
             let mut statement = self.conn.prepare_cached(sql!("write_tracking"))?;
             statement.execute(params![tracking.name, tracking.checkpoint.to_string()])?;
+        }
+        if !self.noted.is_empty() {
+            registry_rows::write_readers(&self.conn, self.noted.values())?;
         }
         Ok(written)
     }
@@ -414,6 +458,8 @@ impl Writer {
 
 /// What a transaction wrote, to be told to the indexes once it is durable.
 struct Written {
+    /// What the registry of schemas is with it, where it changed that.
+    registry: Option<Registry>,
     entries: Vec<(IndexKind, u128, u64)>,
     new_types: Vec<EventType>,
     last_stream_id: i64,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use pacioli_core::EventStore;
-use pacioli_core::conformance::Subject;
+use pacioli_core::conformance::{Gated, Subject};
+use pacioli_core::schemas::Gate;
 use pacioli_projection::Projection;
 use pacioli_projection::engine::Engine;
 use pacioli_sqlite::{SqliteModels, SqliteOptions, SqliteStore};
@@ -28,13 +29,34 @@ struct Embedded {
 
 impl Embedded {
     fn open(&self, path: PathBuf, partitions: Option<u16>) -> Arc<dyn EventStore> {
-        let mut options = SqliteOptions { partitions, ..SqliteOptions::default() };
+        self.open_with_gate(path, partitions, None).store
+    }
+
+    fn open_with_gate(&self, path: PathBuf, partitions: Option<u16>, gate: Option<Arc<dyn Gate>>) -> Gated {
+        let mut options = SqliteOptions { partitions, gate, ..SqliteOptions::default() };
         if self.index_tail_entries > 0 {
             options.index_tail_entries = self.index_tail_entries;
         }
-        let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(&path, options).expect("the store opens"));
-        self.paths.lock().expect("no panic").insert(address(&store), (Arc::downgrade(&store), path));
-        store
+        let gated = Gated::of(SqliteStore::open(&path, options).expect("the store opens"));
+        let store = &gated.store;
+        self.paths.lock().expect("no panic").insert(address(store), (Arc::downgrade(store), path));
+        gated
+    }
+
+    /// A directory for a store, with a projection that serves where this subject has one.
+    async fn directory(&self, partitions: u16) -> PathBuf {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("data");
+        self.directories.lock().expect("no panic").push(directory);
+        if self.with_projection {
+            let options = SqliteOptions { partitions: Some(partitions), ..SqliteOptions::default() };
+            let store = SqliteStore::open(&path, options).expect("the store opens");
+            let models = SqliteModels::open(&store, None).expect("the read models open");
+            let projection = Projection::parse("seen.sql", SEEN).expect("a projection");
+            let begun = models.begin(&projection, 1).await.expect("a build");
+            models.swap(&projection.name, begun.number).await.expect("it serves");
+        }
+        path
     }
 }
 
@@ -49,18 +71,19 @@ impl Subject for Embedded {
     }
 
     async fn fresh(&self, partitions: u16) -> Arc<dyn EventStore> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("data");
-        self.directories.lock().expect("no panic").push(directory);
-        if self.with_projection {
-            let options = SqliteOptions { partitions: Some(partitions), ..SqliteOptions::default() };
-            let store = SqliteStore::open(&path, options).expect("the store opens");
-            let models = SqliteModels::open(&store, None).expect("the read models open");
-            let projection = Projection::parse("seen.sql", SEEN).expect("a projection");
-            let begun = models.begin(&projection, 1).await.expect("a build");
-            models.swap(&projection.name, begun.number).await.expect("it serves");
-        }
+        let path = self.directory(partitions).await;
         self.open(path, Some(partitions))
+    }
+
+    async fn fresh_with_gate(&self, partitions: u16, gate: Arc<dyn Gate>) -> Option<Gated> {
+        let path = self.directory(partitions).await;
+        Some(self.open_with_gate(path, Some(partitions), Some(gate)))
+    }
+
+    async fn reopen_with_gate(&self, gated: Gated, gate: Arc<dyn Gate>) -> Option<Gated> {
+        let (_, path) = self.paths.lock().expect("no panic").remove(&address(&gated.store))?;
+        drop(gated);
+        Some(self.open_with_gate(path, None, Some(gate)))
     }
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Option<Arc<dyn EventStore>> {

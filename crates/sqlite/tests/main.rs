@@ -10,5 +10,6 @@ mod models;
 mod one_process;
 mod readme;
 mod recovery;
+mod registry;
 mod sql_tools;
 mod sync_projections;

@@ -13,6 +13,8 @@ use super::compile::{Compiled, PREFIX, Types, statements};
 use super::functions;
 use super::home::Home;
 use super::infer::{error, infer, line_of, tried};
+use super::shape;
+use super::shape::Shape;
 use crate::connect::Session;
 use crate::error::Result;
 
@@ -71,7 +73,8 @@ pub(super) async fn lay(
         return Ok(types);
     }
     let log = home.log_relation();
-    let function = Compiled { projection, types: &types, schema, log: &log }.function();
+    let shape = Shape::of(home, projection);
+    let function = Compiled { projection, types: &types, schema, log: &log, shape: &shape }.function();
     session.batch_execute(&function).await?;
     session.batch_execute(&format!("REVOKE ALL ON FUNCTION {schema}.apply FROM PUBLIC")).await?;
     Ok(types)
@@ -83,6 +86,10 @@ pub(super) fn by_reading(home: &Home, projection: &Projection) -> Vec<Finding> {
     if projection.mode == Mode::Sync && !home.is_beside_the_log() {
         let problem = "`mode: sync` needs the read models in the log's own database, and these are in another one: write `mode: async`, or run without --read-models";
         findings.push(error(projection, 1, problem));
+    }
+    if !projection.understands.is_empty() && !home.is_beside_the_log() {
+        let problem = "`schemas` needs the read models in the log's own database, where the registry is, and these are in another one: take it out to see the newest shape of every event, or run without --read-models";
+        findings.push(error(projection, shape::header_line(projection), problem));
     }
     let owned: Vec<&str> = projection.relations().collect();
     for definition in &projection.definitions {

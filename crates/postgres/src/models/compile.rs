@@ -14,6 +14,7 @@ use std::fmt::Write;
 use pacioli_projection::Projection;
 use pacioli_projection::file::{On, Source, Statement};
 
+use super::shape::Shape;
 use super::values::{self, BATCH_COLUMNS, EVENT, column, literal, with_batch};
 use crate::error::REFUSED;
 
@@ -32,6 +33,8 @@ pub(super) struct Compiled<'a> {
     pub(super) schema: &'a str,
     /// The relation that holds the events.
     pub(super) log: &'a str,
+    /// In which shape it sees them.
+    pub(super) shape: &'a Shape,
 }
 
 /// All statements of a projection with what they run for, in the order of the file.
@@ -53,7 +56,7 @@ impl Compiled<'_> {
     fn body(&self) -> String {
         let has_batch = self.projection.handlers.iter().any(|handler| handler.on == On::Batch);
         let has_events = self.projection.handlers.iter().any(|handler| handler.on != On::Batch);
-        let mut steps = String::new();
+        let mut steps = self.shape.prelude(self.log, &self.condition(), self.projection);
         if has_events {
             self.write_loop(&mut steps);
         } else {
@@ -68,13 +71,15 @@ impl Compiled<'_> {
         fill(sql!("models/template/body"), &values)
     }
 
-    /// The condition on the log's row `e`: `$1` part, `$2` after, `$3` up to, `$4` worker, `$5` workers, `$6` until.
+    /// The condition on the log's row `e`: `$1` part, `$2` after, `$3` up to, `$4` worker, `$5` workers, `$6` until, `$7`
+    /// what is understood.
     fn condition(&self) -> String {
         let filter = self.projection.filter();
         let mut condition = "e.part = $1 AND e.position > $2 AND e.position <= $3".to_owned();
         if self.projection.excludes_system() {
             condition.push_str(" AND left(e.stream, 1) <> '$'");
         }
+        condition.push_str(&self.shape.condition());
         if !filter.types.is_empty() {
             let types: Vec<String> = filter.types.iter().map(|one| literal(one.as_str())).collect();
             let _ = write!(condition, " AND e.type = ANY (ARRAY[{}]::text[])", types.join(", "));
@@ -94,7 +99,7 @@ impl Compiled<'_> {
 
     fn write_loop(&self, steps: &mut String) {
         let query = format!(
-            "SELECT {} FROM {} e WHERE {} ORDER BY e.position LIMIT $7",
+            "SELECT {} FROM {} e WHERE {} ORDER BY e.position LIMIT $8",
             self.loop_columns(),
             self.log,
             self.condition()
@@ -125,7 +130,7 @@ impl Compiled<'_> {
 
     fn write_count(&self, steps: &mut String) {
         let query = format!(
-            "SELECT count(*), max(m.position) FROM (SELECT e.position FROM {} e WHERE {} ORDER BY e.position LIMIT $7) m",
+            "SELECT count(*), max(m.position) FROM (SELECT e.position FROM {} e WHERE {} ORDER BY e.position LIMIT $8) m",
             self.log,
             self.condition()
         );
@@ -133,8 +138,9 @@ impl Compiled<'_> {
     }
 
     fn write_batches(&self, steps: &mut String) {
-        let batch =
-            format!("SELECT {BATCH_COLUMNS} FROM {} e WHERE {} ORDER BY e.position", self.log, self.condition());
+        let columns =
+            BATCH_COLUMNS.replace("{schema_version}", &self.shape.schema_version).replace("{data}", &self.shape.data);
+        let batch = format!("SELECT {columns} FROM {} e WHERE {} ORDER BY e.position", self.log, self.condition());
         let mut batches = String::new();
         for (_, statement) in statements(self.projection).filter(|(on, _)| **on == On::Batch) {
             let sql = with_batch(&batch, &statement.render(|_, _| String::new()));
@@ -157,13 +163,14 @@ impl Compiled<'_> {
                 columns.push(wanted);
             }
         }
-        let columns: Vec<String> = columns.iter().map(|(name, expression)| format!("{expression} AS {name}")).collect();
+        let columns: Vec<String> =
+            columns.iter().map(|(name, stored)| format!("{} AS {name}", self.shape.of_column(name, stored))).collect();
         columns.join(", ")
     }
 }
 
 /// A template without its opening comment, each `{name}` in it replaced once: what is put in is not looked at again.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
+pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut rest = template;
     while rest.starts_with("--") {
         rest = rest.split_once('\n').map_or("", |(_, behind)| behind);
@@ -188,7 +195,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     filled + rest
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let quote = quote(text);
     format!("{quote}{text}{quote}")
 }

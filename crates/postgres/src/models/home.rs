@@ -55,12 +55,34 @@ impl Names {
         format!("{}.events", self.log_schema())
     }
 
-    /// Puts the names into a statement: `{catalogue}`, `{read}`, `{log}` and `{heads}`, which are the log's, and `{schema}`.
+    /// The data of the log's row `e` in the newest shape, as an expression. Behind a foreign table it comes so.
+    pub(super) fn shape(&self) -> String {
+        match self.is_beside_the_log {
+            true => format!("{}.shape_of(e.type, e.schema_version, e.data)", self.schema),
+            false => "e.data::jsonb".to_owned(),
+        }
+    }
+
+    /// The version of that shape.
+    pub(super) fn shape_version(&self) -> String {
+        match self.is_beside_the_log {
+            true => format!(
+                "CASE WHEN e.data IS NULL THEN e.schema_version ELSE {}.shape_version(e.type, e.schema_version) END",
+                self.schema
+            ),
+            false => "e.schema_version".to_owned(),
+        }
+    }
+
+    /// Puts the names into a statement: `{catalogue}`, `{read}`, `{log}` and `{heads}`, which are the log's, `{data}` and
+    /// `{schema_version}` of the log's row `e`, and `{schema}`.
     pub(crate) fn fill(&self, sql: &str) -> String {
         sql.replace("{catalogue}", &self.catalogue())
             .replace("{read}", &self.read_schema())
             .replace("{log}", &self.log_relation())
             .replace("{heads}", &format!("{}.heads", self.log_schema()))
+            .replace("{data}", &self.shape())
+            .replace("{schema_version}", &self.shape_version())
             .replace("{schema}", &self.schema)
     }
 }

@@ -26,6 +26,7 @@ mod materialized;
 mod past;
 pub mod query;
 mod scratch;
+mod shape;
 mod sync;
 mod transaction;
 mod values;
@@ -51,6 +52,7 @@ use crate::location::Location;
 use crate::store::PostgresStore;
 use home::{Home, Names};
 use query::Queries;
+pub(crate) use values::literal;
 
 /// Workers of one build that advance at the same time, at most.
 const WORKERS_MAX: u16 = 8;

@@ -45,7 +45,7 @@ impl Natural {
 }
 
 /// The columns of the event that a value reads, as the function's loop selects them: name and expression over the log's row
-/// `e`.
+/// `e`, as it is stored.
 pub(super) fn column(source: &Source) -> (&'static str, &'static str) {
     match source {
         Source::Stream => ("stream", "e.stream"),
@@ -71,10 +71,11 @@ const KEY: &str = "CASE strpos(e.stream, '-') WHEN 0 THEN '' ELSE substr(e.strea
 const OCCURRED_AT: &str = "coalesce(e.occurred_at, e.recorded_at)";
 const ACTOR: &str = "e.metadata ->> 'actor'";
 
-/// The columns of `batch`, over the log's row `e`. Names keep their bytes' order and nothing else of the log's collation.
+/// The columns of `batch`, over the log's row `e`: with the data and the version of its shape in the place of `{data}` and
+/// `{schema_version}`. Names keep their bytes' order and nothing else of the log's collation.
 pub(super) const BATCH_COLUMNS: &str = "e.part AS partition, e.position, e.stream, split_part(e.stream, '-', 1) AS category, \
      CASE strpos(e.stream, '-') WHEN 0 THEN '' ELSE substr(e.stream, strpos(e.stream, '-') + 1) END AS key, \
-     e.version, e.type, e.schema_version, e.id, e.data::jsonb AS data, e.metadata::jsonb AS metadata, e.tags, \
+     e.version, e.type, {schema_version} AS schema_version, e.id, {data} AS data, e.metadata::jsonb AS metadata, e.tags, \
      e.metadata ->> 'actor' AS actor, coalesce(e.occurred_at, e.recorded_at) AS occurred_at, e.recorded_at";
 
 /// Stands in for `batch` where a statement is only prepared.
@@ -157,7 +158,7 @@ fn member(document: &str, steps: &[Step], wanted: &str) -> String {
 }
 
 /// Text as an SQL literal, whatever is in it and however the session reads backslashes.
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }

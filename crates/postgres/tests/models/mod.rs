@@ -8,6 +8,7 @@ mod materialized;
 mod past;
 mod rewind;
 mod rights;
+mod shapes;
 mod sync;
 mod travel;
 mod world;

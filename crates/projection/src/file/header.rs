@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pacioli_core::schemas::{OnNewer, SemverRange, Understanding};
 use pacioli_core::{Category, EventType};
 
 use super::findings::{Findings, nearest};
@@ -9,8 +10,18 @@ use super::lex::Token;
 use super::{Mode, Name, On};
 
 /// The annotations of the header.
-const HEADER: [&str; 8] =
-    ["projection", "version", "mode", "category", "types", "parallel-by", "keep-copies", "verify"];
+const HEADER: [&str; 10] = [
+    "projection",
+    "version",
+    "mode",
+    "category",
+    "types",
+    "schemas",
+    "on-newer",
+    "parallel-by",
+    "keep-copies",
+    "verify",
+];
 /// Those of handlers and of materialized views.
 const BESIDE_STATEMENTS: [&str; 3] = ["on", "on batch", "materialized"];
 
@@ -81,6 +92,8 @@ pub(super) struct Header {
     pub(super) mode: Option<Mode>,
     pub(super) categories: Vec<Category>,
     pub(super) types: Vec<EventType>,
+    pub(super) understands: Vec<Understanding>,
+    pub(super) on_newer: Option<OnNewer>,
     pub(super) parallel_by_stream: bool,
     pub(super) keep_copies: Option<u64>,
     pub(super) verify: Option<Duration>,
@@ -130,6 +143,19 @@ impl Header {
             }
             "category" => self.categories = list(name, value, |one| Category::new(one).map_err(|e| e.to_string()))?,
             "types" => self.types = list(name, value, |one| EventType::new(one).map_err(|e| e.to_string()))?,
+            "schemas" => self.understands = understandings(value)?,
+            "on-newer" => {
+                self.on_newer = Some(match value {
+                    "stop" => OnNewer::Stop,
+                    "skip" => OnNewer::Skip,
+                    _ => {
+                        return Err(format!(
+                            "`{value}` is nothing to do about an event that is not understood; write `on-newer: stop` or \
+                             `on-newer: skip`"
+                        ));
+                    }
+                });
+            }
             "parallel-by" if value == "stream" => self.parallel_by_stream = true,
             "parallel-by" => return Err(format!("`{value}` cannot part the work; write `parallel-by: stream`")),
             "keep-copies" => {
@@ -162,6 +188,11 @@ impl Header {
         }
         if self.line_of("version").is_none() {
             findings.error(1, "the file has no version; write `-- version: 1` below its name");
+        }
+        if let (Some(line), None) = (self.line_of("on-newer"), self.line_of("schemas")) {
+            let problem = "`on-newer` says what becomes of events that `schemas` leaves out, and no `schemas` is said; write \
+                           `-- schemas: SomeEvent ^1` above it, or take it out";
+            findings.error(line, problem);
         }
         if self.mode == Some(Mode::Sync)
             && let Some(line) = self.line_of("parallel-by")
@@ -221,6 +252,38 @@ fn duration(text: &str) -> Option<Duration> {
 
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What is understood of each type: `OrderPlaced ^1, MoneyDeposited >=2, <4`. A part that begins as a range goes on with the
+/// one before it, since ranges have commas too.
+fn understandings(value: &str) -> Result<Vec<Understanding>, String> {
+    let example = "write a type and its versions, like `schemas: OrderPlaced ^1, MoneyDeposited ^2`";
+    let mut stated: Vec<(&str, String)> = Vec::new();
+    for part in value.split(',').map(str::trim) {
+        match stated.last_mut() {
+            Some((_, versions)) if part.starts_with(['<', '>', '=', '^', '~', '*']) => {
+                versions.push_str(", ");
+                versions.push_str(part);
+            }
+            _ => {
+                let parts = part.rsplit_once(char::is_whitespace).or_else(|| part.rsplit_once(':'));
+                let (event_type, versions) =
+                    parts.ok_or_else(|| format!("`{part}` does not say which versions are understood; {example}"))?;
+                let event_type = event_type.trim();
+                stated.push((event_type.strip_suffix(':').unwrap_or(event_type), versions.trim().to_owned()));
+            }
+        }
+    }
+    let mut all: Vec<Understanding> = Vec::new();
+    for (event_type, versions) in stated {
+        let versions: SemverRange = versions.parse().map_err(|error| format!("{error}; {example}"))?;
+        let event_type = EventType::new(event_type).map_err(|error| error.to_string())?;
+        if all.iter().any(|known| known.event_type == event_type) {
+            return Err(format!("`schemas` names `{event_type}` twice; name it once"));
+        }
+        all.push(Understanding { event_type, versions });
+    }
+    Ok(all)
 }
 
 /// A list with commas, each name once.

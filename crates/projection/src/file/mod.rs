@@ -20,6 +20,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use pacioli_core::schemas::{OnNewer, Shape, Understanding};
 use pacioli_core::{Category, EventType, Filter};
 
 mod definitions;
@@ -58,6 +59,10 @@ pub struct Projection {
     pub categories: Vec<Category>,
     /// Only events of these types; empty is all.
     pub types: Vec<EventType>,
+    /// What it understands of the schemas of some types; of all others it takes any version.
+    pub understands: Vec<Understanding>,
+    /// What becomes of it at an event that it does not understand.
+    pub on_newer: OnNewer,
     /// Rows of different streams never meet, so several workers may share the streams.
     pub parallel_by_stream: bool,
     /// Save a copy of the tables every so many events.
@@ -202,6 +207,11 @@ impl Projection {
             }
         }
         Filter { categories: self.categories.clone(), types, ..Filter::default() }
+    }
+
+    /// In which shape it wants events: the newest, within what it understands.
+    pub fn shape(&self) -> Shape {
+        Shape { raw: false, understands: self.understands.clone(), on_newer: self.on_newer }
     }
 
     /// Whether it passes over the system's own streams, whose names begin with `$`: where its [filter](Projection::filter)

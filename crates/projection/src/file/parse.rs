@@ -1,9 +1,11 @@
 //! Takes a file apart: header, definitions, handlers. All that is wrong is found in one pass.
 
+use pacioli_core::EventType;
+use pacioli_core::schemas::Understanding;
 use sha2::{Digest, Sha256};
 
 use super::definitions::{self, Owned};
-use super::findings::{Finding, Findings};
+use super::findings::{Finding, Findings, perhaps};
 use super::header::{self, Annotation, Header};
 use super::lex::{Kind, Token, lex};
 use super::sentence::Sentence;
@@ -192,6 +194,8 @@ impl Reader<'_> {
             mode: header.mode.unwrap_or(Mode::Async),
             categories: header.categories,
             types: header.types,
+            understands: header.understands,
+            on_newer: header.on_newer.unwrap_or_default(),
             parallel_by_stream: header.parallel_by_stream,
             keep_copies: header.keep_copies,
             verify: header.verify,
@@ -224,6 +228,30 @@ impl Reader<'_> {
                 let problem = format!("no handler takes `{one}`; take it out of `types`, or write `-- on: {one}`");
                 self.findings.error(line, problem);
             }
+        }
+        self.check_understood();
+    }
+
+    /// What is understood of events that never come says nothing, and was meant for one that does.
+    fn check_understood(&mut self) {
+        let comes = |one| {
+            let is_named = |handler: &Handler| match &handler.on {
+                On::Types(on) => on.contains(one),
+                On::Every | On::Batch => true,
+            };
+            if self.header.types.is_empty() {
+                self.handlers.iter().any(is_named)
+            } else {
+                self.header.types.contains(one)
+            }
+        };
+        for Understanding { event_type, .. } in self.header.understands.iter().filter(|one| !comes(&one.event_type)) {
+            let line = self.header.line_of("schemas").unwrap_or(1);
+            let come = self.header.types.iter().chain(self.handlers.iter().flat_map(Handler::types));
+            let meant = perhaps(event_type.as_str(), come.map(EventType::as_str));
+            let otherwise = || "; take it out of `schemas`, or write a handler for it".to_owned();
+            let problem = format!("`{event_type}` never comes{}", meant.unwrap_or_else(otherwise));
+            self.findings.error(line, problem);
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use pacioli_core::schemas::{Gate, Lens, Seen};
 use pacioli_core::{
     EventStore, EventType, Filter, Payload, PayloadChoice, ReadError, ReadLog, RecordedEvent, StoreError,
 };
@@ -40,6 +42,40 @@ impl Projection {
     }
 }
 
+impl Projection {
+    /// The fields that it reads of events of a type, as JSON pointers in the order of the alphabet; `None` where it may
+    /// read all of them.
+    pub fn fields(&self, event_type: &EventType) -> Option<Vec<String>> {
+        let mut fields = BTreeSet::new();
+        for handler in &self.handlers {
+            match &handler.on {
+                On::Types(types) if !types.contains(event_type) => continue,
+                On::Types(_) | On::Every => {}
+                On::Batch => return None,
+            }
+            for value in handler.statements.iter().flat_map(|statement| statement.values()) {
+                match &value.source {
+                    Source::Data => return None,
+                    Source::Path(path) => {
+                        fields.insert(pointer(path));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Some(fields.into_iter().collect())
+    }
+}
+
+/// A path as a JSON pointer.
+fn pointer(path: &[Step]) -> String {
+    let step = |step: &Step| match step {
+        Step::Member(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+        Step::Element(index) => format!("/{index}"),
+    };
+    path.iter().map(step).collect()
+}
+
 fn paths_of(handler: &Handler) -> impl Iterator<Item = PathUse<'_>> {
     handler.statements.iter().flat_map(|statement| statement.values()).filter_map(|value| match &value.source {
         Source::Path(path) => Some(PathUse { types: handler.types(), path, line: value.line }),
@@ -51,11 +87,18 @@ fn paths_of(handler: &Handler) -> impl Iterator<Item = PathUse<'_>> {
 ///
 /// A type of which no event is stored is a warning: its paths are not known yet. A path that no event of its handler's
 /// types has is an error where all of them were looked at, and a warning where there are more than
-/// [`EVENTS_LOOKED_AT_MAX`]; one that only some of the types have is a warning.
+/// [`EVENTS_LOOKED_AT_MAX`]; one that only some of the types have is a warning. Events are looked at as the handlers will see
+/// them: lifted by the gate, where the store has one, and none that the projection does not understand.
 ///
 /// # Errors
 /// The log cannot be read.
-pub async fn check_paths(projection: &Projection, store: &dyn EventStore) -> Result<Vec<Finding>, StoreError> {
+pub async fn check_paths(
+    projection: &Projection,
+    store: &dyn EventStore,
+    gate: Option<&dyn Gate>,
+) -> Result<Vec<Finding>, StoreError> {
+    let lens = gate.map(|gate| gate.lens(&projection.shape()));
+    let lens = lens.as_deref();
     let mut findings = Findings::of(&projection.file);
     let mut types: Vec<Sample<'_>> = Vec::new();
     let mut every = Sample::default();
@@ -73,14 +116,14 @@ pub async fn check_paths(projection: &Projection, store: &dyn EventStore) -> Res
         }
     }
     if !types.is_empty() {
-        look(projection, store, &mut types).await?;
+        look(projection, store, lens, &mut types).await?;
     }
     for sample in types.iter().filter(|sample| sample.looked == 0) {
         tell_missing(projection, sample, &mut findings);
     }
     let star = projection.handlers.iter().find(|handler| handler.on == On::Every);
     if let Some(star) = star {
-        look(projection, store, std::slice::from_mut(&mut every)).await?;
+        look(projection, store, lens, std::slice::from_mut(&mut every)).await?;
         if every.looked == 0 {
             let problem =
                 format!("no event{} is stored yet, so nobody knows whether the paths are right", inside(projection));
@@ -206,7 +249,12 @@ fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
 }
 
 /// Reads the log until every sample has what it looks for, or is full.
-async fn look(projection: &Projection, store: &dyn EventStore, samples: &mut [Sample<'_>]) -> Result<(), StoreError> {
+async fn look(
+    projection: &Projection,
+    store: &dyn EventStore,
+    lens: Option<&dyn Lens>,
+    samples: &mut [Sample<'_>],
+) -> Result<(), StoreError> {
     let mut after = None;
     for page in 0..PAGES_MAX {
         let types: Vec<EventType> =
@@ -220,9 +268,17 @@ async fn look(projection: &Projection, store: &dyn EventStore, samples: &mut [Sa
             store.read_log(ReadLog { after, filter, limit, payload: PayloadChoice::All }).await.map_err(failed)?;
         for event in page.events.iter().filter(|event| projection.wants(&event.event_type, event.stream.category())) {
             let is_of = |sample: &&mut Sample<'_>| sample.event_type.is_none_or(|one| *one == event.event_type);
-            for sample in samples.iter_mut().filter(is_of).filter(|sample| sample.is_pending()) {
-                sample.look_at(event);
+            let mut pending = samples.iter_mut().filter(is_of).filter(|sample| sample.is_pending()).peekable();
+            if pending.peek().is_none() {
+                continue;
             }
+            // What this process does not know of the registry yet it cannot lift, and a file is not refused for that.
+            let event = match lens.map(|lens| lens.see(event, true)) {
+                Some(Seen::Lifted(lifted)) => lifted,
+                Some(Seen::Withheld(_)) => continue,
+                Some(Seen::AsStored | Seen::Unknown) | None => Arc::clone(event),
+            };
+            pending.for_each(|sample| sample.look_at(&event));
         }
         if page.at_head() {
             for sample in samples.iter_mut() {

@@ -157,7 +157,9 @@ impl ReadModels {
     /// What the engine and the log say of a file: warnings, or the errors among the findings with them.
     async fn check(&self, projection: &Projection) -> Result<Vec<Finding>, CommandError> {
         let mut findings = self.shared().engine.check(projection).await?;
-        findings.extend(check_paths(projection, &*self.shared().store).await.map_err(CommandError::Store)?);
+        let shared = self.shared();
+        let checked = check_paths(projection, &*shared.store, shared.options.gate.as_deref()).await;
+        findings.extend(checked.map_err(CommandError::Store)?);
         findings.sort_by_key(|finding| (finding.severity == Severity::Warning, finding.line));
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(CommandError::File(findings));

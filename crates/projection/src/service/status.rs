@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Family;
 use crate::engine::{Build, State, Verified};
-use crate::file::{Makes, Mode, Name};
+use crate::file::{Makes, Mode, Name, Projection};
 use crate::moment::time_text;
 
 use super::record::last_verified;
@@ -116,7 +116,37 @@ pub(crate) fn verified_status(verified: &Verified, at: Timestamp) -> VerifiedSta
     }
 }
 
+/// A projection as a reader of events.
+#[derive(Clone, Debug)]
+pub struct ProjectionReader {
+    /// Its file: the one that is being filled, where there is one, since that will serve.
+    pub projection: Arc<Projection>,
+    /// Where it stands.
+    pub checkpoint: Checkpoint,
+    /// Whether it goes on by itself.
+    pub runs: bool,
+}
+
 impl ReadModels {
+    /// The projections as readers of events, by name.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn readers(&self) -> Result<Vec<ProjectionReader>, CommandError> {
+        let builds = self.shared().catalogue.reload().await?;
+        let head = self.ask_head().await?;
+        let families = builds.names().into_iter().filter_map(|name| builds.family(&name));
+        let reader = |family: Family| {
+            let build = family.filling.as_ref().or(family.serving.as_ref())?;
+            Some(ProjectionReader {
+                projection: Arc::clone(&build.projection),
+                checkpoint: build.checkpoint(&head),
+                runs: matches!(build.state, State::Running),
+            })
+        };
+        Ok(families.filter_map(reader).collect())
+    }
+
     /// How all projections are, by name.
     ///
     /// # Errors

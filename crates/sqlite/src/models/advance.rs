@@ -71,7 +71,10 @@ pub(super) fn advance(
         if !is_there(stands(&writing.conn, worker, partition.0)?) {
             return Err(Stopped::Moved);
         }
-        let found = events::next(shared, file, wanted).map_err(Stopped::Log)?;
+        let mut found = events::next(shared, file, wanted).map_err(Stopped::Log)?;
+        if let Some(withheld) = found.withheld.take().filter(|_| found.events.is_empty()) {
+            return Err(Stopped::Apply(withheld.into()));
+        }
         begin(&writing.conn)?;
         if !is_there(stands(&writing.conn, worker, partition.0)?) {
             return Err(Stopped::Moved);

@@ -1,11 +1,12 @@
 //! One filling of a projection's tables: a file with the tables, where it stands, and the one connection that writes it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use pacioli_core::place::Position;
+use pacioli_core::schemas::Gate;
 use pacioli_core::store::Epochs;
 use pacioli_core::{Checkpoint, Epoch, Partition};
 use pacioli_projection::Projection;
@@ -51,10 +52,15 @@ pub(super) struct Writing {
 
 impl BuildFile {
     /// The build of a file that is there. The connection is opened when it is needed.
-    pub(super) fn new(path: PathBuf, projection: &Projection, progress: Vec<Progress>) -> BuildFile {
+    pub(super) fn new(
+        path: PathBuf,
+        projection: &Projection,
+        gate: Option<&Arc<dyn Gate>>,
+        progress: Vec<Progress>,
+    ) -> BuildFile {
         BuildFile {
             path,
-            handlers: Handlers::new(projection),
+            handlers: Handlers::new(projection, gate),
             writing: Mutex::new(None),
             progress: Mutex::new(progress),
             ahead: Mutex::new(None),

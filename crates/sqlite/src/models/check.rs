@@ -48,7 +48,7 @@ fn check_handlers(
 ) -> Result<()> {
     conn.authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)?;
     conn.execute_batch(sql!("models/create_batch"))?;
-    let handlers = Handlers::new(projection);
+    let handlers = Handlers::new(projection, None);
     let own = leave(projection, projection.definitions.len(), Purpose::Handle);
     let rebuilt = Wall::build(conn, own.clone())?;
     let _ = wall;

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, PoisonError};
 
 use pacioli_core::place::Position;
+use pacioli_core::schemas::Withheld;
 use pacioli_core::store::PayloadChoice;
 use pacioli_core::subscription::Scan;
 use pacioli_core::{Partition, RecordedEvent};
@@ -36,6 +37,8 @@ pub(super) struct Wanted {
 pub(super) struct Found {
     pub(super) events: Vec<Arc<RecordedEvent>>,
     pub(super) up_to: Position,
+    /// The event behind them, where the projection does not understand it and stops before it.
+    pub(super) withheld: Option<Box<Withheld>>,
 }
 
 /// Events being read by another thread.
@@ -53,12 +56,15 @@ pub(super) fn next(shared: &Arc<Shared>, file: &Arc<BuildFile>, wanted: Wanted) 
         theirs.partition == wanted.partition && theirs.after == wanted.after && theirs.up_to <= wanted.up_to
     };
     let found = match ahead.filter(fits) {
-        // A thread that broke off sent nothing: then it is read here.
-        Some(ahead) => ahead.found.recv().unwrap_or_else(|_| read(shared, &file.handlers, wanted))?,
+        Some(ahead) => match ahead.found.recv() {
+            // What is registered by now may let it be understood. A thread that broke off sent nothing.
+            Ok(Ok(Found { withheld: Some(_), .. })) | Err(_) => read(shared, &file.handlers, wanted)?,
+            Ok(found) => found?,
+        },
         None => read(shared, &file.handlers, wanted)?,
     };
     let found = found.cut(wanted.events_max);
-    if wanted.events_max >= WORTH_READING_AHEAD && found.up_to < wanted.up_to {
+    if wanted.events_max >= WORTH_READING_AHEAD && found.up_to < wanted.up_to && found.withheld.is_none() {
         start_reading(shared, file, Wanted { after: found.up_to, ..wanted });
     }
     Ok(found)
@@ -81,18 +87,40 @@ impl Found {
         if self.events.len() > events_max {
             self.events.truncate(events_max);
             self.up_to = self.events.last().map_or(self.up_to, |last| last.position);
+            self.withheld = None;
         }
         self
     }
 }
 
-/// Reads events that the projection wants.
+/// Reads events that the projection wants, in the shape in which it wants them.
 pub(super) fn read(shared: &Shared, handlers: &Handlers, wanted: Wanted) -> Result<Found> {
-    if let Some(found) = recent(shared, handlers, wanted) {
-        return Ok(found);
+    read_some(shared, handlers, wanted, |_| true)
+}
+
+/// The same of those that are to be taken. The others are not looked at, whatever their shape.
+pub(super) fn read_some(
+    shared: &Shared,
+    handlers: &Handlers,
+    wanted: Wanted,
+    is_taken: impl Fn(&RecordedEvent) -> bool,
+) -> Result<Found> {
+    let mut found = match recent(shared, handlers, wanted) {
+        Some(found) => found,
+        None => stored(shared, handlers, wanted)?,
+    };
+    found.events.retain(|event| is_taken(event));
+    found.withheld = handlers.shapes().bring(&mut found.events);
+    if let Some(withheld) = &found.withheld {
+        found.up_to = withheld.place.position.before();
     }
+    Ok(found)
+}
+
+/// Reads events as they are stored.
+fn stored(shared: &Shared, handlers: &Handlers, wanted: Wanted) -> Result<Found> {
     store::read_here(shared, |reader| {
-        let mut found = Found { events: Vec::new(), up_to: wanted.after };
+        let mut found = Found { events: Vec::new(), up_to: wanted.after, withheld: None };
         let mut bytes = 0;
         loop {
             let scanned = reader.scan(&Scan {
@@ -124,7 +152,7 @@ fn recent(shared: &Shared, handlers: &Handlers, wanted: Wanted) -> Option<Found>
         return None;
     }
     let events = shared.recent.after(wanted.partition, wanted.after, positions)?;
-    let mut found = Found { events: Vec::new(), up_to: wanted.after };
+    let mut found = Found { events: Vec::new(), up_to: wanted.after, withheld: None };
     for event in events {
         found.up_to = event.position;
         if handlers.wants(&event) {

@@ -138,8 +138,11 @@ impl Fold<'_> {
                 let mut after = after;
                 while after < up_to {
                     let wanted = Wanted { partition, after, up_to, events_max: EVENTS_AT_ONCE };
-                    let found = events::read(shared, self.handlers, wanted);
-                    after = found.as_ref().map_or(up_to, |found| found.up_to);
+                    let found = events::read_some(shared, self.handlers, wanted, |event| self.takes(event));
+                    after = match &found {
+                        Ok(Found { up_to, withheld: None, .. }) => *up_to,
+                        _ => up_to,
+                    };
                     if sender.send(found).is_err() {
                         break;
                     }
@@ -147,11 +150,13 @@ impl Fold<'_> {
             });
             let mut stands = after;
             for found in receiver {
-                let Found { mut events, up_to } = found?;
+                let Found { events, up_to, withheld } = found?;
                 if bounds.are_over() {
                     return Err(FoldError::Over);
                 }
-                events.retain(|event| self.takes(event));
+                if let Some(withheld) = withheld {
+                    return Err(FoldError::Statement(withheld.to_string()));
+                }
                 advance::apply(self.handlers, writing, &events)?;
                 done(up_to.0 - stands.0);
                 stands = up_to;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection};
 
+use pacioli_core::schemas::{Gate, Withheld};
 use pacioli_core::{EventType, Filter, Place, RecordedEvent};
 use pacioli_projection::Projection;
 use pacioli_projection::file::On;
 
 use super::paths::Paths;
+use super::shapes::Shapes;
 use super::values::{EventValues, Slot};
 
 /// The handlers of one projection. Shared by everything that applies events for it.
@@ -26,6 +28,7 @@ pub(crate) struct Handlers {
     paths: Paths,
     filter: Arc<Filter>,
     excludes_system: bool,
+    shapes: Shapes,
 }
 
 /// One statement.
@@ -44,7 +47,8 @@ pub(crate) struct Compiled {
 /// Why events were not applied.
 #[derive(Debug)]
 pub(crate) enum ApplyError {
-    /// A statement failed; what it did before is undone by rolling back.
+    /// A statement failed, or the event has a shape that the projection does not understand; what was done before is undone
+    /// by rolling back.
     Statement {
         /// The event, where it is known.
         place: Option<Place>,
@@ -55,6 +59,12 @@ pub(crate) enum ApplyError {
     Sqlite(rusqlite::Error),
 }
 
+impl From<Box<Withheld>> for ApplyError {
+    fn from(withheld: Box<Withheld>) -> ApplyError {
+        ApplyError::Statement { place: Some(withheld.place), error: withheld.to_string() }
+    }
+}
+
 impl From<rusqlite::Error> for ApplyError {
     fn from(error: rusqlite::Error) -> ApplyError {
         ApplyError::Sqlite(error)
@@ -62,8 +72,9 @@ impl From<rusqlite::Error> for ApplyError {
 }
 
 impl Handlers {
-    /// Compiles the handlers of a projection. Whether SQLite takes them is another question: see `check`.
-    pub(crate) fn new(projection: &Projection) -> Handlers {
+    /// Compiles the handlers of a projection, which see events in the shapes of this gate. Whether SQLite takes them is
+    /// another question: see `check`.
+    pub(crate) fn new(projection: &Projection, gate: Option<&Arc<dyn Gate>>) -> Handlers {
         let mut handlers = Handlers {
             file: projection.file.clone(),
             statements: Vec::new(),
@@ -73,6 +84,7 @@ impl Handlers {
             paths: Paths::default(),
             filter: Arc::new(projection.filter()),
             excludes_system: projection.excludes_system(),
+            shapes: Shapes::of(projection, gate),
         };
         for handler in &projection.handlers {
             if let On::Types(types) = &handler.on {
@@ -125,6 +137,11 @@ impl Handlers {
     /// Whether the projection wants an event.
     pub(crate) fn wants(&self, event: &RecordedEvent) -> bool {
         self.filter.matches(event) && !(self.excludes_system && event.stream.as_str().starts_with('$'))
+    }
+
+    /// In which shape it sees them.
+    pub(crate) fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     /// Whether a statement sees the whole batch.

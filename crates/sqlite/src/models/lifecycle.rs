@@ -41,7 +41,7 @@ pub(super) fn open(store: &SqliteStore, directory: Option<&Path>) -> Result<Mode
     });
     let (catalogue, builds) = opened?;
     let models = Models {
-        readers: Readers::new(shared.log.clone()),
+        readers: Readers::new(Arc::clone(shared)),
         store: store.clone(),
         files,
         catalogue: Mutex::new(catalogue),
@@ -85,7 +85,7 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
             }
         };
         let path = files.build(&listed.projection.name, listed.number);
-        let file = BuildFile::new(path, &listed.projection, progress);
+        let file = BuildFile::new(path, &listed.projection, shared.gate.as_ref(), progress);
         all.push(Known { listed, file: Arc::new(file) });
     }
     Ok((catalogue, Builds::new(all)))
@@ -143,7 +143,7 @@ impl Models {
                     let progress =
                         build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
                     let progress = progress.map_err(engine_error)?;
-                    Arc::new(BuildFile::new(path, &listed.projection, progress))
+                    Arc::new(BuildFile::new(path, &listed.projection, self.shared().gate.as_ref(), progress))
                 }
             };
             all.push(Known { listed, file });
@@ -297,7 +297,10 @@ impl Models {
         }
         let wanted = Wanted { partition: place.partition, after, up_to: place.position, events_max: 1 };
         let next = match events::read(self.shared(), &known.file.handlers, wanted) {
-            Ok(found) => found.events.first().map(|event| event.place()),
+            Ok(found) => {
+                let withheld = found.withheld.map(|withheld| withheld.place);
+                found.events.first().map(|event| event.place()).or(withheld)
+            }
             Err(Error::Damaged { place, .. }) => Some(place),
             Err(error) => return Err(engine_error(error)),
         };

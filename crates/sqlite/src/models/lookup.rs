@@ -54,5 +54,5 @@ pub(super) fn lookup(
     bind.push(Value::Integer(i64::try_from(lookup.limit.min(bounds.limits.rows_max)).unwrap_or(i64::MAX)));
     sql.push_str(&format!(" LIMIT ?{}", bind.len()));
     let sources = Sources { files: vec![window::source(builds, at)], events: None };
-    query::run(readers, &sources, &sql, params_from_iter(bind), bounds)
+    query::run(readers, &sources, &sql, &[], params_from_iter(bind), bounds)
 }

@@ -27,11 +27,13 @@ mod files;
 mod fold;
 pub(crate) mod handlers;
 mod lifecycle;
+mod lifting;
 mod lookup;
 mod past;
 mod paths;
 mod query;
 mod readers;
+mod shapes;
 pub(crate) mod sync;
 mod text;
 mod values;
@@ -303,7 +305,7 @@ impl Engine for SqliteModels {
         self.ask(&self.models.queries, query.limits, move |models, bounds| {
             models.ask(|builds| {
                 let plan = builds.window().map_err(query::store_error)?.plan(&query.sql)?;
-                query::run(&models.readers, &window::sources(builds, &plan), &query.sql, [], bounds)
+                query::run(&models.readers, &window::sources(builds, &plan), &query.sql, &plan.is_json, [], bounds)
             })
         })
         .await

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::OptionalExtension;
 
 use pacioli_core::place::{Checkpoint, Place, Position};
+use pacioli_core::schemas::Generation;
 use pacioli_core::{Partition, Timestamp};
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{Moment, QueryError};
@@ -37,6 +38,8 @@ struct Key {
     hash: String,
     up_to: Checkpoint,
     occurred_by: Option<Timestamp>,
+    /// The shapes of then are another fold.
+    generation: Generation,
 }
 
 impl Folds {
@@ -123,8 +126,8 @@ impl Models {
             folds.push(self.folded(&builds.all[*at], &cut, bounds)?);
         }
         let sources = sources(builds, &plan, &folds, &cut);
-        let reader = Reader::open(&sources, &self.shared().log).map_err(query::store_error)?;
-        query::run_on(&reader, sql, [], bounds)
+        let reader = Reader::open(&sources, self.shared()).map_err(query::store_error)?;
+        query::run_on(&reader, sql, &plan.is_json, [], bounds)
     }
 
     /// A build's tables as of a moment, from the folds that are kept, or made now.
@@ -135,6 +138,7 @@ impl Models {
             hash: projection.hash.clone(),
             up_to: cut.up_to.clone(),
             occurred_by: cut.occurred_by,
+            generation: self.shared().gate.as_ref().map(|gate| gate.generation()).unwrap_or_default(),
         };
         if let Some(scratch) = self.folds.find(&key) {
             return Ok(scratch);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rusqlite::Params;
 use rusqlite::types::ValueRef;
-use rusqlite::{Params, Statement};
 
 use pacioli_projection::answer::{Answer, Column, Kind, Value};
 use pacioli_projection::engine::{QueryError, QueryLimits};
@@ -59,29 +59,43 @@ impl Drop for GivesUp {
     }
 }
 
-/// Runs a statement that the window let pass.
+/// Runs a statement that the window let pass. `is_json` says which of its columns are JSON of the log; those it does not have
+/// are not.
 pub(super) fn run(
     readers: &Readers,
     sources: &Sources,
     sql: &str,
+    is_json: &[bool],
     bind: impl Params,
     bounds: &Bounds,
 ) -> Result<Answer, QueryError> {
     let taken = readers.take(sources).map_err(store_error)?;
-    let answer = run_on(&taken.reader, sql, bind, bounds);
+    let answer = run_on(&taken.reader, sql, is_json, bind, bounds);
     readers.give(taken);
     answer
 }
 
 /// Runs a statement on a reader of one's own.
-pub(super) fn run_on(reader: &Reader, sql: &str, bind: impl Params, bounds: &Bounds) -> Result<Answer, QueryError> {
+pub(super) fn run_on(
+    reader: &Reader,
+    sql: &str,
+    is_json: &[bool],
+    bind: impl Params,
+    bounds: &Bounds,
+) -> Result<Answer, QueryError> {
     reader.pace.set(Some(bounds.clone()));
-    let answer = collect(reader, sql, bind, bounds);
+    let answer = collect(reader, sql, is_json, bind, bounds);
     reader.pace.set(None);
     answer
 }
 
-fn collect(reader: &Reader, sql: &str, bind: impl Params, bounds: &Bounds) -> Result<Answer, QueryError> {
+fn collect(
+    reader: &Reader,
+    sql: &str,
+    is_json: &[bool],
+    bind: impl Params,
+    bounds: &Bounds,
+) -> Result<Answer, QueryError> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::OperationInterrupted) => bounds.late(),
         Some(rusqlite::ErrorCode::TooBig) => {
@@ -95,7 +109,6 @@ fn collect(reader: &Reader, sql: &str, bind: impl Params, bounds: &Bounds) -> Re
     };
     let limits = &bounds.limits;
     let mut statement = reader.conn.prepare_cached(sql).map_err(failed)?;
-    let is_json = json_columns(&statement);
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut kinds = vec![None; names.len()];
     let mut rows = Vec::new();
@@ -109,10 +122,11 @@ fn collect(reader: &Reader, sql: &str, bind: impl Params, bounds: &Bounds) -> Re
             )));
         }
         let mut values = Vec::with_capacity(names.len());
-        for (at, is_json) in is_json.iter().enumerate() {
-            let value = value(row.get_ref(at).map_err(failed)?, *is_json);
+        for (at, kind) in kinds.iter_mut().enumerate() {
+            let is_json = is_json.get(at).copied().unwrap_or(false);
+            let value = value(row.get_ref(at).map_err(failed)?, is_json);
             bytes += value.size();
-            note_kind(&mut kinds[at], &value);
+            note_kind(kind, &value);
             values.push(value);
         }
         if bytes > limits.bytes_max {
@@ -125,16 +139,6 @@ fn collect(reader: &Reader, sql: &str, bind: impl Params, bounds: &Bounds) -> Re
     }
     let column = |(name, kind): (String, Option<Kind>)| Column { name, kind: kind.unwrap_or(Kind::Any) };
     Ok(Answer { columns: names.into_iter().zip(kinds).map(column).collect(), rows })
-}
-
-/// Which columns are JSON of the log, taken as they are.
-fn json_columns(statement: &Statement<'_>) -> Vec<bool> {
-    let of_log = |column: rusqlite::ColumnMetadata<'_>| {
-        column.database_name().is_some_and(|name| name.starts_with("pacioli_log"))
-            && column.table_name() == Some("log")
-            && matches!(column.origin_name(), Some("data" | "metadata"))
-    };
-    statement.columns_with_metadata().map(of_log).collect()
 }
 
 fn value(value: ValueRef<'_>, is_json: bool) -> Value {

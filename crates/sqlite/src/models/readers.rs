@@ -9,13 +9,16 @@ use std::time::Duration;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
+use pacioli_core::schemas::Generation;
 use pacioli_core::{Checkpoint, Partition, Timestamp};
 
+use super::lifting;
 use super::query::Bounds;
 use super::text::{quoted, time};
 use super::wall::{self, Leave, Purpose, Wall};
 use super::window::EVENTS;
 use crate::error::{Result, place};
+use crate::store::Shared;
 
 /// Connections kept for later, of all sets together.
 const IDLE_MAX: usize = 32;
@@ -83,8 +86,8 @@ impl Pace {
 }
 
 impl Reader {
-    /// Opens a connection over these files; the log is `log`.
-    pub(super) fn open(sources: &Sources, log: &Path) -> Result<Reader> {
+    /// Opens a connection over these files and the log.
+    pub(super) fn open(sources: &Sources, shared: &Arc<Shared>) -> Result<Reader> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags(":memory:", flags)?;
         conn.busy_timeout(Duration::from_secs(1))?;
@@ -99,8 +102,8 @@ impl Reader {
             leave = source.full_text.iter().fold(leave, |leave, relation| leave.and_full_text(&schema, relation));
         }
         if let Some(events) = &sources.events {
-            attach(&conn, log, LOG)?;
-            add_events(&conn, events)?;
+            attach(&conn, &shared.log, LOG)?;
+            add_events(&conn, events, shared)?;
             leave = leave.and_behind(EVENTS, LOG, "log").and_behind(EVENTS, LOG, "types");
         }
         conn.execute_batch(sql!("models/read_only"))?;
@@ -120,7 +123,7 @@ fn attach(conn: &Connection, path: &Path, schema: &str) -> rusqlite::Result<()> 
 }
 
 /// The relation `events`, over the log where it is attached.
-fn add_events(conn: &Connection, events: &Events) -> rusqlite::Result<()> {
+fn add_events(conn: &Connection, events: &Events, shared: &Arc<Shared>) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     // SQLite's own way to write times and ids takes longer than reading the row.
     conn.create_scalar_function("pacioli_time", 1, flags, |context| {
@@ -148,13 +151,14 @@ fn add_events(conn: &Connection, events: &Events) -> rusqlite::Result<()> {
             "WHERE pacioli_is_recorded(log.position)".to_owned()
         }
     };
-    conn.execute_batch(&format!("{}{condition}", sql!("models/create_events")))
+    let view = lifting::view(conn, shared)?;
+    let view = view.as_deref().unwrap_or(sql!("models/create_events"));
+    Ok(conn.execute_batch(&format!("{view}{condition}"))?)
 }
 
 /// The readers that wait for a query, each for its set of files.
-#[derive(Debug)]
 pub(super) struct Readers {
-    log: PathBuf,
+    shared: Arc<Shared>,
     idle: Mutex<Idle>,
 }
 
@@ -162,34 +166,39 @@ pub(super) struct Readers {
 struct Idle {
     /// Grows when builds change: what was taken before is not given back.
     generation: u64,
-    readers: Vec<(Sources, Reader)>,
+    readers: Vec<(Seen, Reader)>,
 }
+
+/// What a reader sees: files, and events in the shapes of some generation of the registry.
+type Seen = (Sources, Option<Generation>);
 
 /// A reader that is in use.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) reader: Reader,
-    sources: Sources,
+    seen: Seen,
     generation: u64,
 }
 
 impl Readers {
-    pub(super) fn new(log: PathBuf) -> Readers {
-        Readers { log, idle: Mutex::default() }
+    pub(super) fn new(shared: Arc<Shared>) -> Readers {
+        Readers { shared, idle: Mutex::default() }
     }
 
     /// A reader over these files.
     pub(super) fn take(&self, sources: &Sources) -> Result<Taken> {
+        let shapes = sources.events.as_ref().and_then(|_| lifting::generation(&self.shared));
         let (kept, generation) = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = idle.readers.iter().rposition(|(theirs, _)| theirs == sources);
+            let is_same = |(theirs, of): &Seen| theirs == sources && *of == shapes;
+            let at = idle.readers.iter().rposition(|(theirs, _)| is_same(theirs));
             (at.map(|at| idle.readers.remove(at).1), idle.generation)
         };
         let reader = match kept {
             Some(reader) => reader,
-            None => Reader::open(sources, &self.log)?,
+            None => Reader::open(sources, &self.shared)?,
         };
-        Ok(Taken { reader, sources: sources.clone(), generation })
+        Ok(Taken { reader, seen: (sources.clone(), shapes), generation })
     }
 
     /// Gives a reader back for the next query.
@@ -202,7 +211,7 @@ impl Readers {
             // The one that nobody has asked for the longest.
             idle.readers.remove(0);
         }
-        idle.readers.push((taken.sources, taken.reader));
+        idle.readers.push((taken.seen, taken.reader));
     }
 
     /// Closes all of them: builds have changed. Those in use close when they are given back.

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use pacioli_core::Timestamp;
 use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::schemas::Gate;
 use pacioli_core::store::{Epochs, StoreError};
 use pacioli_projection::Projection;
 use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Progress, Role, State};
@@ -35,9 +36,10 @@ pub(crate) fn serving(
     epochs: &Epochs,
     head: &Checkpoint,
     now: Timestamp,
+    gate: Option<&Arc<dyn Gate>>,
 ) -> Result<Vec<(SyncBuild, Option<StoreError>)>> {
     let Some(root) = directory(conn, log)? else { return Ok(Vec::new()) };
-    serving_in(&root, conn, epochs, head, now).map_err(|error| {
+    serving_in(&root, conn, epochs, head, now, gate).map_err(|error| {
         Error::Store(format!(
             "its sync projections have to see every append, and the read models in {} cannot be read: {}; mend that, or move \
              the directory away: without it the store opens, and projections can be added again",
@@ -67,6 +69,7 @@ fn serving_in(
     epochs: &Epochs,
     head: &Checkpoint,
     now: Timestamp,
+    gate: Option<&Arc<dyn Gate>>,
 ) -> Result<Vec<(SyncBuild, Option<StoreError>)>> {
     let files = Files::open(root).map_err(|error| Error::Store(error.reason))?;
     let store_id: String = schema::read_meta(conn, "store_id")?.unwrap_or_default();
@@ -75,13 +78,13 @@ fn serving_in(
     for listed in catalogue.builds(&[])?.into_iter().filter(runs_in_appends) {
         let path = files.build(&listed.projection.name, listed.number);
         serving.push(match build::inspect(&path, &listed.projection, listed.number, epochs, head) {
-            Ok(_) => (sync_build(&listed, path), None),
+            Ok(_) => (sync_build(&listed, path, gate), None),
             Err(why) => match start_again(&mut catalogue, &files, head, now, listed.clone(), &why) {
                 Ok((new, _)) => {
                     let path = files.build(&new.projection.name, new.number);
-                    (sync_build(&new, path), None)
+                    (sync_build(&new, path, gate), None)
                 }
-                Err(error) => (sync_build(&listed, path), Some(error.into_store_error())),
+                Err(error) => (sync_build(&listed, path, gate), Some(error.into_store_error())),
             },
         });
     }
@@ -92,8 +95,8 @@ fn runs_in_appends(listed: &Listed) -> bool {
     listed.projection.mode == Mode::Sync && listed.role == Role::Serving
 }
 
-fn sync_build(listed: &Listed, path: PathBuf) -> SyncBuild {
-    SyncBuild::new(Arc::clone(&listed.projection), listed.number, path)
+fn sync_build(listed: &Listed, path: PathBuf, gate: Option<&Arc<dyn Gate>>) -> SyncBuild {
+    SyncBuild::new(Arc::clone(&listed.projection), listed.number, path, gate)
 }
 
 /// How the build stands that the writer runs, if it runs this one.
@@ -248,7 +251,7 @@ impl Models {
         change: impl FnOnce() -> std::result::Result<(), EngineError>,
     ) -> std::result::Result<(), NotSwapped> {
         known.file.close();
-        let build = sync_build(&known.listed, known.file.path.clone());
+        let build = sync_build(&known.listed, known.file.path.clone(), self.shared().gate.as_ref());
         let served = self.store.serve_sync(build, || change().map_err(NotSwapped::from));
         served.map_err(|error| match error {
             NotSwapped::Failed(failed) => NotSwapped::Failed(Failed { at: self.shared().clock.now(), ..failed }),

@@ -124,7 +124,8 @@ const FUNCTIONS: [&str; 107] = [
     "upper",
 ];
 /// Functions that this program adds, for its own view.
-pub(super) const OWN_FUNCTIONS: [&str; 3] = ["pacioli_id", "pacioli_is_recorded", "pacioli_time"];
+pub(super) const OWN_FUNCTIONS: [&str; 5] =
+    ["pacioli_data", "pacioli_id", "pacioli_is_recorded", "pacioli_schema_version", "pacioli_time"];
 /// Functions that give something else at each fold.
 const NOT_IN_FOLDS: [&str; 4] = ["current_date", "current_time", "current_timestamp", "random"];
 /// Table-valued functions that read nothing but their arguments.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 
 use pacioli_projection::engine::{QueryError, Role};
 use pacioli_projection::file::Makes;
@@ -48,6 +48,8 @@ pub(super) struct Plan {
     /// Builds, as indexes of [`Builds`].
     pub(super) builds: Vec<usize>,
     pub(super) events: bool,
+    /// Which of its columns are JSON of the log, taken as they are.
+    pub(super) is_json: Vec<bool>,
 }
 
 impl Window {
@@ -125,16 +127,16 @@ impl Window {
         let outline = self.outline.lock().unwrap_or_else(PoisonError::into_inner);
         let (conn, wall) = &*outline;
         wall.allow(self.leave.clone());
-        match conn.prepare(sql) {
+        let is_json = match conn.prepare(sql) {
             Ok(statement) if statement.parameter_count() > 0 => {
                 return Err(QueryError::Invalid("a query has no parameters; write the values into it".to_owned()));
             }
             Ok(statement) if !statement.readonly() || statement.column_count() == 0 => {
                 return Err(QueryError::Refused(ONE_STATEMENT.to_owned()));
             }
-            Ok(_) => {}
+            Ok(statement) => json_columns(&statement),
             Err(error) => return Err(self.not_prepared(wall, error)),
-        }
+        };
         let read = wall.take_read();
         let mut builds: Vec<usize> = read.iter().filter_map(|relation| self.owner(relation)).collect();
         builds.sort_unstable();
@@ -145,7 +147,7 @@ impl Window {
                 builds.len()
             )));
         }
-        Ok(Plan { builds, events: read.contains(EVENTS) })
+        Ok(Plan { builds, events: read.contains(EVENTS), is_json })
     }
 
     fn not_prepared(&self, wall: &Wall, error: rusqlite::Error) -> QueryError {
@@ -180,6 +182,15 @@ fn check_first_word(sql: &str) -> std::result::Result<(), QueryError> {
         "SELECT" | "VALUES" | "WITH" => Ok(()),
         _ => Err(QueryError::Refused(ONE_STATEMENT.to_owned())),
     }
+}
+
+/// Which columns of a statement over the outline are JSON of the log. There `events` is a table; where the statement runs it
+/// may be a view that lifts what it shows.
+fn json_columns(statement: &Statement<'_>) -> Vec<bool> {
+    let of_log = |column: rusqlite::ColumnMetadata<'_>| {
+        column.table_name() == Some(EVENTS) && matches!(column.origin_name(), Some("data" | "metadata"))
+    };
+    statement.columns_with_metadata().map(of_log).collect()
 }
 
 /// The columns that `SELECT *` gives.

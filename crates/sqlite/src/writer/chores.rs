@@ -106,6 +106,9 @@ impl Writer {
         if self.shared.stopped.get().is_some() {
             return;
         }
+        if !self.noted.is_empty() {
+            self.write_noted_alone();
+        }
         if self.work.is_pending {
             match self.work_alone() {
                 Ok(()) => {}

@@ -24,6 +24,7 @@ impl Writer {
                 let _ = answer.send(outcome);
             }
             Command::Projections(command) => self.execute_on_projections(command),
+            Command::Registry(command) => self.execute_on_registry(command),
         }
     }
 

@@ -28,6 +28,7 @@ use rusqlite::{Connection, params};
 
 use pacioli_core::append::Refusal;
 use pacioli_core::place::Checkpoint;
+use pacioli_core::schemas::Gate;
 use pacioli_core::store::StoreError;
 use pacioli_core::{RecordedEvent, Timestamp};
 use pacioli_projection::Projection;
@@ -70,8 +71,13 @@ pub(crate) struct SyncBuild {
 
 impl SyncBuild {
     /// The build of this projection in this file.
-    pub(crate) fn new(projection: Arc<Projection>, number: BuildNumber, file: PathBuf) -> SyncBuild {
-        let handlers = Arc::new(Handlers::new(&projection));
+    pub(crate) fn new(
+        projection: Arc<Projection>,
+        number: BuildNumber,
+        file: PathBuf,
+        gate: Option<&Arc<dyn Gate>>,
+    ) -> SyncBuild {
+        let handlers = Arc::new(Handlers::new(&projection, gate));
         SyncBuild { projection, number, file, handlers }
     }
 
@@ -287,6 +293,9 @@ impl Running<'_> {
         for projection in &mut self.projections {
             projection.wanted.clear();
             projection.wanted.extend(events.iter().filter(|event| projection.served.wants(event)).cloned());
+            if let Some(withheld) = projection.served.build.handlers.shapes().bring(&mut projection.wanted) {
+                return Err(projection.refused(withheld.to_string()));
+            }
             projection.take(self.conn)?;
         }
         Ok(())
@@ -324,12 +333,13 @@ impl Running<'_> {
 impl RunningProjection<'_> {
     fn take(&mut self, conn: &Connection) -> std::result::Result<(), RunError> {
         apply(conn, self.attached, &mut self.applier, &self.wanted).map_err(|error| match error {
-            ApplyError::Statement { error, .. } => RunError::Refused(Refusal::ByProjection {
-                projection: self.served.build.name().to_string(),
-                reason: error,
-            }),
+            ApplyError::Statement { error, .. } => self.refused(error),
             ApplyError::Sqlite(error) => self.failed(error.into()),
         })
+    }
+
+    fn refused(&self, reason: String) -> RunError {
+        RunError::Refused(Refusal::ByProjection { projection: self.served.build.name().to_string(), reason })
     }
 
     fn count(&mut self) {

@@ -18,6 +18,7 @@ DECLARE
     chunk_size bigint;
     home int;
     sent record;
+    judged record;
     after_pos bigint := 0;
     its_epoch int;
     head bigint;
@@ -34,6 +35,8 @@ BEGIN
     -- 1. What can be refused before anybody waits.
     PERFORM check_append(name, wanted, append.unless);
     sent := read_events(append.events, append.key IS NOT NULL);
+    -- Nobody waits for this; whether it still holds is looked at behind the lock.
+    judged := judge_events(name, sent.types, sent.schema_versions, sent.data);
     SELECT s.partitions, s.chunk_events INTO partition_count, chunk_size FROM store s;
     home := CASE partition_count WHEN 1 THEN 0 ELSE partition_of(name, partition_count) END;
     -- Another database than the log was last written on: a new epoch begins before anything is decided in it.
@@ -126,8 +129,14 @@ BEGIN
         -- The COMMIT that wrote them may have lost its answer: this one waits for standbys in its place.
         PERFORM pg_logical_emit_message(true, 'pacioli', 'sync');
     ELSE
-        -- 5. The expected version, then the condition.
+        -- 5. The schemas, the expected version, then the condition.
         duplicate := false;
+        IF judged.generation <> (SELECT r.generation FROM registry r) THEN
+            judged := judge_events(name, sent.types, sent.schema_versions, sent.data);
+        END IF;
+        IF judged.problem IS NOT NULL THEN
+            RAISE EXCEPTION USING MESSAGE = judged.problem, ERRCODE = 'invalid_parameter_value', CONSTRAINT = judged.constraint_name;
+        END IF;
         SELECT s.version, s.last_chunk INTO current_version, current_chunk FROM streams s WHERE s.part = home AND s.stream = name;
         is_met := CASE wanted WHEN 'any' THEN true
                               WHEN 'none' THEN current_version IS NULL
@@ -160,7 +169,7 @@ BEGIN
         INSERT INTO events (part, recorded_at, schema_version, position, version, occurred_at, id, stream, type, data, metadata, tags)
         SELECT home, recorded, coalesce(e.schema_version, 1), head + e.n, append.first_version + e.n - 1, e.occurred_at, e.id, name, e.type,
                e.data::json, e.metadata::json, e.tags::text[]
-          FROM unnest(sent.schema_versions, sent.occurred_at, sent.ids, sent.types, sent.data, sent.metadata, sent.tags)
+          FROM unnest(judged.schema_versions, sent.occurred_at, sent.ids, sent.types, sent.data, sent.metadata, sent.tags)
                WITH ORDINALITY e(schema_version, occurred_at, id, type, data, metadata, tags, n);
         INSERT INTO event_ids (part, at, id, position)
         SELECT home, recorded, e.id, head + e.n FROM unnest(sent.ids) WITH ORDINALITY e(id, n);

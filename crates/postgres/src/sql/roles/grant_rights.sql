@@ -10,6 +10,14 @@ BEGIN
     -- PostgreSQL lets everybody call a new function.
     REVOKE ALL ON ALL ROUTINES IN SCHEMA {schema} FROM PUBLIC;
     REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM PUBLIC;
+    -- These look at nothing but what they are given, and whoever has a right on the view `log` calls them.
+    FOR callable IN
+        SELECT format('GRANT EXECUTE ON ROUTINE %s TO PUBLIC', p.oid::regprocedure)
+          FROM pg_catalog.pg_proc p
+         WHERE p.pronamespace = '{schema}'::regnamespace AND (p.proname LIKE 'shape\_%' OR p.proname = 'shapes_within')
+    LOOP
+        EXECUTE callable;
+    END LOOP;
     IF (SELECT count(*) FROM pg_catalog.pg_roles
          WHERE rolname IN ('{schema}_appender', '{schema}_reader', '{schema}_projector', '{schema}_replicator')) < 4 THEN
         RETURN;
@@ -25,10 +33,13 @@ BEGIN
     END IF;
 
     -- What is the log, or says how it lies.
-    GRANT SELECT ON {schema}.log, {schema}.events, {schema}.event_tags, {schema}.streams, {schema}.stream_chunks, {schema}.commits,
-                    {schema}.heads, {schema}.epochs, {schema}.chunks, {schema}.store, {schema}.migrations, {schema}.indexes
+    GRANT SELECT ON {schema}.log, {schema}.shaped_events, {schema}.events, {schema}.event_tags, {schema}.streams, {schema}.stream_chunks, {schema}.commits,
+                    {schema}.heads, {schema}.epochs, {schema}.chunks, {schema}.store, {schema}.migrations, {schema}.indexes,
+                    {schema}.registry, {schema}.schemas, {schema}.schema_settings
        TO {schema}_appender, {schema}_reader, {schema}_projector;
     GRANT SELECT, INSERT, UPDATE ON {schema}.checkpoints TO {schema}_appender, {schema}_projector;
+    -- A server notes who reads through it, whatever else it may.
+    GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.schema_readers TO {schema}_appender, {schema}_reader;
     -- Which read models appends write.
     GRANT SELECT ON {schema}.sync_builds TO {schema}_appender;
     GRANT SELECT, INSERT, DELETE ON {schema}.sync_builds TO {schema}_projector;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pacioli_core::schemas::{OnNewer, Shape};
 use pacioli_core::{Category, EventType};
 
 use crate::file::{Makes, Mode, On, Piece, Projection, Source, listed};
@@ -202,6 +203,30 @@ fn each_value_of_an_annotation_is_understood() {
                 .any(|made| matches!(made.makes, Makes::MaterializedView { every, .. } if every == expected))
         );
     }
+    for (value, expected) in [
+        ("A ^1", &["A:^1"][..]),
+        ("A: ^1", &["A:^1"]),
+        ("A:^1", &["A:^1"]),
+        ("A >=1.2, <3, B *", &["A:>=1.2, <3", "B:*"]),
+        ("order placed ~1.2 , urn:order:shipped 2", &["order placed:~1.2", "urn:order:shipped:2"]),
+    ] {
+        let projection = parsed(
+            &file(&format!("-- schemas: {value}")).replace("-- on: A", "-- on: A, B, order placed, urn:order:shipped"),
+        );
+        let stated: Vec<String> = projection.understands.iter().map(ToString::to_string).collect();
+        assert_eq!(stated, expected, "{value}");
+        assert_eq!(projection.on_newer, OnNewer::Stop, "the default");
+    }
+    for (value, expected) in [("stop", OnNewer::Stop), ("skip", OnNewer::Skip)] {
+        let projection = parsed(&file(&format!("-- on-newer: {value}\n-- schemas: A ^1")));
+        let shape = Shape { raw: false, understands: projection.understands.clone(), on_newer: expected };
+        assert_eq!(projection.shape(), shape, "{value}");
+        // What a catalogue keeps is the text, and it says the same again.
+        assert_eq!(Projection::parse(&projection.file, &projection.text).unwrap(), projection);
+    }
+    let every = file("-- schemas: Whatever ^1").replace("-- on: A", "-- on: *");
+    assert_eq!(parsed(&every).understands.len(), 1, "every type comes");
+    assert!(parsed(&file("")).shape().is_default());
     assert_eq!(parsed(&file("-- mode: sync")).mode, Mode::Sync);
     assert_eq!(parsed(&file("  --   mode :  async  ")).mode, Mode::Async);
     assert_eq!(parsed(&file("")).version, 2);

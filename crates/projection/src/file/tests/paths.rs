@@ -8,6 +8,9 @@ use pacioli_core::{
     SystemClock,
 };
 
+use pacioli_core::conformance::toy::{self, ToyGate};
+use pacioli_core::schemas::{Gate, Generation, Registry};
+
 use crate::file::{EVENTS_LOOKED_AT_MAX, Severity, check_paths};
 
 use super::accepted::{FUNNEL, GAUGE, parsed};
@@ -33,7 +36,7 @@ async fn found(store: &MemoryStore, header: &str, on: &str, values: &str) -> Vec
         "-- projection: p\n-- version: 1\n{header}\nCREATE TABLE t (a TEXT, b TEXT);\n-- on: {on}\n\
          INSERT INTO t (a, b) VALUES ({values});"
     );
-    let findings = check_paths(&parsed(&text), store).await.unwrap();
+    let findings = check_paths(&parsed(&text), store, None).await.unwrap();
     findings.into_iter().map(|finding| (finding.severity, finding.line, finding.problem)).collect()
 }
 
@@ -51,7 +54,7 @@ async fn paths_that_events_have_are_no_finding() {
     assert_eq!(found(&store, "", "*", values).await, []);
     assert_eq!(found(&store, "-- category: account", "Opened", values).await, []);
     assert_eq!(found(&store, "", "Opened", ":data, :metadata").await, []);
-    assert_eq!(check_paths(&parsed(FUNNEL), &store).await.unwrap(), []);
+    assert_eq!(check_paths(&parsed(FUNNEL), &store, None).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -92,9 +95,9 @@ async fn an_empty_log_and_a_type_that_is_not_there_are_warnings() {
         assert!(findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:?}");
         findings.into_iter().map(|finding| (finding.line, finding.problem)).collect::<Vec<_>>()
     };
-    assert_eq!(of_gauge(check_paths(&parsed(GAUGE), &store).await.unwrap()), [(8, empty.to_owned())]);
+    assert_eq!(of_gauge(check_paths(&parsed(GAUGE), &store, None).await.unwrap()), [(8, empty.to_owned())]);
     append(&store, "account-1", vec![event("Opened", r#"{"x": 1}"#)]).await;
-    assert_eq!(of_gauge(check_paths(&parsed(GAUGE), &store).await.unwrap()), [(8, empty.to_owned())]);
+    assert_eq!(of_gauge(check_paths(&parsed(GAUGE), &store, None).await.unwrap()), [(8, empty.to_owned())]);
     let elsewhere = found(&store, "-- category: wallet", "Opened", ":data.y, 1").await;
     assert_eq!((elsewhere.len(), elsewhere[0].0, elsewhere[0].1), (1, Severity::Warning, 5));
     assert!(
@@ -150,4 +153,30 @@ async fn a_path_that_may_come_later_in_a_long_log_is_a_warning() {
     assert_eq!(found(&store, "", "Rare", ":data.y, 1").await, []);
     let both = found(&store, "", "Opened, Rare", ":data.y, 1").await;
     assert_eq!(both.len(), 1, "{both:?}");
+}
+
+#[tokio::test]
+async fn paths_are_held_against_events_as_handlers_will_see_them() {
+    let store = store();
+    append(&store, "order-1", vec![event("Placed", r#"{"amount": 1}"#)]).await;
+    let gate = ToyGate::new();
+    let schemas =
+        vec![toy::schema("Placed", 1, "1.0.0", None), toy::schema("Placed", 2, "2.0.0", Some("amount=>cents"))];
+    gate.take(Registry { generation: Generation(1), schemas, settings: Vec::new() }, false);
+    let file = |header: &str, path: &str| {
+        parsed(&format!(
+            "-- projection: p\n-- version: 1\n{header}\nCREATE TABLE t (a TEXT);\n-- on: Placed\n\
+             INSERT INTO t (a) VALUES (:data.{path});"
+        ))
+    };
+    for (header, right, wrong) in [("", "cents", "amount"), ("-- schemas: Placed ^1", "amount", "cents")] {
+        let found = check_paths(&file(header, right), &store, Some(&gate)).await.unwrap();
+        assert_eq!(found, [], "{header}");
+        let found = check_paths(&file(header, wrong), &store, Some(&gate)).await.unwrap();
+        assert_eq!(found.len(), 1, "{header} {found:?}");
+        assert!(found[0].severity == Severity::Error && found[0].problem.contains(wrong), "{found:?}");
+    }
+    // What it will never see says nothing of its paths.
+    let found = check_paths(&file("-- schemas: Placed ^9", "whatever"), &store, Some(&gate)).await.unwrap();
+    assert!(found.iter().all(|finding| finding.severity == Severity::Warning) && !found.is_empty(), "{found:?}");
 }

@@ -58,8 +58,24 @@ fn an_annotation_that_says_nothing_is_refused() {
         row("-- verify: every day", "write `verify: hourly`, `daily`, `weekly` or `every 6h`"),
         row("-- verify: every 0s", "`every 0s` is no time"),
         row("-- verify: every 99999999999999999999h", "is no time"),
+        row("-- schemas:", "`` does not say which versions are understood; write a type and its versions"),
+        row("-- schemas: A", "`A` does not say which versions are understood"),
+        row("-- schemas: A ^1, B", "`B` does not say which versions are understood"),
+        row("-- schemas: A new", "`new` is no range of versions"),
+        row("-- schemas: A >=2, <1", "`>=2, <1` contains no version at all"),
+        row("-- schemas: ^1", "does not say which versions are understood"),
+        row("-- schemas: A ^1, A ^2", "`schemas` names `A` twice"),
+        row("-- schemas: B ^1", "`B` never comes; take it out of `schemas`, or write a handler for it"),
+        row("-- schema: A ^1", "there is no annotation `schema`; did you mean `schemas`?"),
+        row("-- on-newer: stop", "no `schemas` is said; write `-- schemas: SomeEvent ^1` above it"),
         row("-- materialized: on demand", "`materialized` stands directly before CREATE MATERIALIZED VIEW only"),
     ]);
+    let misspelt = header("-- schemas: OrderPlacd ^1").replace("-- on: A", "-- on: OrderPlaced");
+    assert_refused(&[(misspelt, 3, "`OrderPlacd` never comes; did you mean `OrderPlaced`?")]);
+    let later = header("-- schemas: A ^1\n-- on-newer: later");
+    assert_refused(&[(later, 4, "`later` is nothing to do about an event")]);
+    let left_out = header("-- types: A\n-- schemas: B ^1");
+    assert_refused(&[(left_out, 4, "`B` never comes")]);
     parsed(&header("-- This counts deposits: see the guide at"));
     parsed(&header("-- https://example.com/funnel"));
     parsed(&header("/* verson: 1 */ -- keep_copies"));

@@ -11,7 +11,7 @@ use pacioli_core::subscription::Scan;
 
 use super::attach::{self, Attached};
 use super::{NotServing, Served, SyncBuild, apply};
-use crate::models::handlers::Applier;
+use crate::models::handlers::{Applier, ApplyError};
 use crate::read::Reader;
 use crate::writer::Writer;
 
@@ -66,11 +66,18 @@ impl Writer {
                     payload: PayloadChoice::All,
                 })?;
                 let from = Place { partition, position: after };
-                match self.apply_and_commit(build, attached, scanned.events, from, scanned.up_to) {
+                let mut events = scanned.events;
+                events.retain(|event| build.handlers.wants(event));
+                let withheld = build.handlers.shapes().bring(&mut events);
+                let to = withheld.as_ref().map_or(scanned.up_to, |withheld| withheld.place.position.before());
+                match self.apply_and_commit(build, attached, &events, from, to) {
                     // A statement that sees all of them does not say which it was: one after the other will.
                     Err(NotServing::Event { place: None, .. }) if limit > 1 => limit = 1,
                     Err(error) => return Err(error),
-                    Ok(()) => after = scanned.up_to,
+                    Ok(()) => after = to,
+                }
+                if let Some(withheld) = withheld.filter(|withheld| withheld.place.position == after.next()) {
+                    return Err(ApplyError::from(withheld).into());
                 }
             }
         }
@@ -93,13 +100,12 @@ impl Writer {
         &self,
         build: &SyncBuild,
         attached: &Attached,
-        mut events: Vec<Arc<RecordedEvent>>,
+        events: &[Arc<RecordedEvent>],
         from: Place,
         to: Position,
     ) -> std::result::Result<(), NotServing> {
-        events.retain(|event| build.handlers.wants(event));
         self.conn.prepare_cached(sql!("begin_write"))?.execute([])?;
-        let applied = apply(&self.conn, attached, &mut Applier::new(&build.handlers, &self.conn), &events);
+        let applied = apply(&self.conn, attached, &mut Applier::new(&build.handlers, &self.conn), events);
         let committed = applied.map_err(NotServing::from).and_then(|()| {
             let row = params![from.partition.0, from.position.0 as i64, to.0 as i64, events.len() as i64];
             let moved = self.conn.prepare_cached(&attached.move_progress)?.execute(row)?;

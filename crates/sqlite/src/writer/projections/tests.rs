@@ -38,7 +38,7 @@ fn build(directory: &Path, number: u32, text: &str) -> SyncBuild {
     }
     conn.execute_batch(sql!("models/create_progress")).unwrap();
     conn.execute(sql!("models/insert_progress"), [0, 0]).unwrap();
-    SyncBuild::new(Arc::new(projection), BuildNumber(number), file)
+    SyncBuild::new(Arc::new(projection), BuildNumber(number), file, None)
 }
 
 fn moved(stream: &str, id: u128, cents: &str) -> pacioli_core::append::AppendRequest {

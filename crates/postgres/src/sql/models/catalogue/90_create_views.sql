@@ -1,4 +1,5 @@
--- Makes the views that are there without any projection. Placeholders: {catalogue}, {read}, {log}, {schema}.
+-- Makes the views that are there without any projection. Placeholders: {catalogue}, {read}, {log}, {schema};
+-- {data} and {schema_version}, which are of the newest shape that is registered.
 CREATE OR REPLACE VIEW {read}.events AS
 SELECT e.part AS partition,
        e.position,
@@ -7,16 +8,16 @@ SELECT e.part AS partition,
        CASE strpos(e.stream, '-') WHEN 0 THEN '' ELSE substr(e.stream, strpos(e.stream, '-') + 1) END AS key,
        e.version,
        e.type,
-       e.schema_version,
+       {schema_version} AS schema_version,
        e.id,
-       e.data::jsonb AS data,
+       {data} AS data,
        e.metadata::jsonb AS metadata,
        e.tags,
        e.metadata ->> 'actor' AS actor,
        coalesce(e.occurred_at, e.recorded_at) AS occurred_at,
        e.recorded_at
   FROM {log} e;
-COMMENT ON VIEW {read}.events IS 'The log: one row an event';
+COMMENT ON VIEW {read}.events IS 'The log: one row an event, in the newest shape that is registered';
 
 CREATE OR REPLACE VIEW {read}.projections AS
 SELECT b.name,

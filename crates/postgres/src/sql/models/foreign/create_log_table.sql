@@ -1,4 +1,4 @@
--- Makes the log appear as a table, or leads it to where the log is now. Placeholders: {catalogue}, {schema}, {options}: host,
+-- Makes the log, in the newest shape of events, appear as a table, or leads it to where the log is now. Placeholders: {catalogue}, {schema}, {options}: host,
 -- port and the like, each name and value quoted.
 DO $$
 DECLARE
@@ -40,11 +40,11 @@ BEGIN
             raw bytea,
             metadata json,
             tags text[] COLLATE "C"
-        ) SERVER {schema}_log OPTIONS (schema_name '{log_schema}', table_name 'events');
+        ) SERVER {schema}_log OPTIONS (schema_name '{log_schema}', table_name 'shaped_events');
         CREATE FOREIGN TABLE {catalogue}.heads (part int NOT NULL, epoch int NOT NULL)
             SERVER {schema}_log OPTIONS (schema_name '{log_schema}', table_name 'heads', use_remote_estimate 'false');
     ELSE
-        ALTER FOREIGN TABLE {catalogue}.events OPTIONS (SET schema_name '{log_schema}');
+        ALTER FOREIGN TABLE {catalogue}.events OPTIONS (SET schema_name '{log_schema}', SET table_name 'shaped_events');
         ALTER FOREIGN TABLE {catalogue}.heads OPTIONS (SET schema_name '{log_schema}');
     END IF;
 END $$

@@ -4,6 +4,8 @@ DECLARE
     {event} record;
     _pacioli_line int := 0;
     _pacioli_at bigint;
+    _pacioli_shapes jsonb;
+    _pacioli_withheld record;
     _pacioli_said text;
     _pacioli_hint text;
 BEGIN
