@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::HeaderValue;
 use pacioli_api::generated::v1::admin_client::AdminClient;
 use pacioli_api::generated::v1::event_store_client::EventStoreClient;
+use pacioli_api::generated::v1::schemas_client::SchemasClient;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tonic::service::Interceptor;
@@ -22,6 +23,9 @@ const FRAME_BYTES_MAX: u32 = 256 << 10;
 
 /// One connection to the service `EventStore`.
 pub(crate) type StoreConnection = EventStoreClient<InterceptedService<Channel, Bearer>>;
+
+/// One connection to the service `Schemas`.
+pub(crate) type SchemasConnection = SchemasClient<InterceptedService<Channel, Bearer>>;
 
 /// The connections of a client.
 pub(crate) struct Connections {
@@ -58,6 +62,11 @@ impl Connections {
     /// The connection whose turn it is. What the server sends is bounded by the server, not here.
     pub(crate) fn store(&self) -> StoreConnection {
         EventStoreClient::new(self.next()).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
+    }
+
+    /// The same for the service `Schemas`.
+    pub(crate) fn schemas(&self) -> SchemasConnection {
+        SchemasClient::new(self.next()).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
     }
 
     /// The same for the service `Admin`.

@@ -23,9 +23,11 @@ mod hopeless;
 pub mod http;
 mod pages;
 mod retry;
+mod schemas;
 mod store;
 mod subscription;
 
 pub use appender::{Appender, Submitted};
 pub use config::{ClientConfig, InvalidConfig};
+pub use schemas::SchemasClient;
 pub use store::Client;

@@ -4,26 +4,29 @@ use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use pacioli_api::generated::v1;
-use pacioli_api::wire::{read, status};
+use pacioli_api::wire::{read, shape, status};
 use pacioli_core::{LogPage, ReadError, ReadLog, StoreError};
 use tonic::{Status, Streaming};
 
 use crate::retry::{Backoff, Deadline};
-use crate::store::Shared;
+use crate::store::{Manner, Shared};
 
 /// A read of the log on the wire.
-pub(crate) fn log_request(read: &ReadLog, limit: u64, pages: u32) -> v1::ReadLogRequest {
+pub(crate) fn log_request(manner: &Manner, read: &ReadLog, limit: u64, pages: u32) -> v1::ReadLogRequest {
     v1::ReadLogRequest {
         after: read.after.as_ref().map(ToString::to_string),
         filter: read::filter_to_wire(&read.filter),
         limit,
         fields: read::payload_to_wire(read.payload),
         pages,
+        shape: shape::shape_to_wire(&manner.shape),
+        reader: manner.reader.clone(),
     }
 }
 
 struct Reading {
     shared: Arc<Shared>,
+    manner: Arc<Manner>,
     read: ReadLog,
     /// Events that may still come; `None` is no limit.
     left: Option<u64>,
@@ -34,7 +37,11 @@ struct Reading {
 }
 
 /// Reads the log page after page.
-pub(crate) fn log(shared: Arc<Shared>, read: ReadLog) -> BoxStream<'static, Result<LogPage, ReadError>> {
+pub(crate) fn log(
+    shared: Arc<Shared>,
+    manner: Arc<Manner>,
+    read: ReadLog,
+) -> BoxStream<'static, Result<LogPage, ReadError>> {
     let reading = Reading {
         left: (read.limit > 0).then_some(read.limit as u64),
         read,
@@ -42,6 +49,7 @@ pub(crate) fn log(shared: Arc<Shared>, read: ReadLog) -> BoxStream<'static, Resu
         backoff: Backoff::new(shared.config.backoff_max),
         deadline: Deadline::after(shared.config.deadline),
         shared,
+        manner,
     };
     stream::unfold(Some(reading), |reading| async {
         let mut reading = reading?;
@@ -89,7 +97,7 @@ impl Reading {
         let call = match &mut self.call {
             Some(call) => call,
             None => {
-                let request = log_request(&self.read, self.left.unwrap_or(0), 0);
+                let request = log_request(&self.manner, &self.read, self.left.unwrap_or(0), 0);
                 let mut connection = self.shared.connections.store();
                 let call = tokio::time::timeout(patience, connection.read_log(request)).await.map_err(silent)??;
                 self.call.insert(call.into_inner())

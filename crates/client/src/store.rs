@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use pacioli_api::generated::v1;
-use pacioli_api::wire::{self, BUS, Malformed, append, read, status};
+use pacioli_api::wire::{self, BUS, Malformed, append, read, shape, status};
+use pacioli_core::schemas::Shape;
 use pacioli_core::{
     AppendError, AppendOutcome, AppendRequest, Bus, Checkpoint, Deliveries, EventStore, Lease, LeaseOutcome,
     ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage,
@@ -28,6 +29,16 @@ use crate::{backup, hopeless, pages, subscription};
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    manner: Arc<Manner>,
+}
+
+/// How this handle reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// In which shape.
+    pub(crate) shape: Shape,
+    /// Under which name; empty is none.
+    pub(crate) reader: String,
 }
 
 /// What the handles share.
@@ -59,7 +70,24 @@ impl Client {
                 answered: AtomicBool::new(false),
                 bus: RwLock::new(Bus::Memory),
             }),
+            manner: Arc::default(),
         })
+    }
+
+    /// A handle on the same connections whose reads and subscriptions come in this shape. Without it they come in the newest
+    /// shape of each type; whoever copies a log wants it `raw`.
+    #[must_use]
+    pub fn with_shape(&self, shape: Shape) -> Client {
+        let manner = Manner { shape, ..Manner::clone(&self.manner) };
+        Client { shared: Arc::clone(&self.shared), manner: Arc::new(manner) }
+    }
+
+    /// A handle on the same connections that reads under a name, so that the server can tell who reads what, and who waits
+    /// for which version of a schema: 1 to 256 bytes, no control character.
+    #[must_use]
+    pub fn with_reader(&self, name: impl Into<String>) -> Client {
+        let manner = Manner { reader: name.into(), ..Manner::clone(&self.manner) };
+        Client { shared: Arc::clone(&self.shared), manner: Arc::new(manner) }
     }
 
     /// Many appends in flight on one call, answered in the order in which they were submitted.
@@ -72,7 +100,7 @@ impl Client {
     /// Reads the log until the head as it was when the read began, or until `read.limit` events (0 is no limit), page
     /// after page, the next one being on its way while one is taken. Goes on after a lost connection.
     pub fn read_log_pages(&self, read: ReadLog) -> BoxStream<'static, Result<LogPage, ReadError>> {
-        pages::log(Arc::clone(&self.shared), read)
+        pages::log(Arc::clone(&self.shared), Arc::clone(&self.manner), read)
     }
 }
 
@@ -254,6 +282,8 @@ impl EventStore for Client {
             limit: read.limit.max(1) as u64,
             fields: read::payload_to_wire(read.payload),
             pages: 1,
+            shape: shape::shape_to_wire(&self.manner.shape),
+            reader: self.manner.reader.clone(),
         };
         let messages = self.shared.ask(|mut connection| {
             let request = request.clone();
@@ -268,7 +298,7 @@ impl EventStore for Client {
     }
 
     async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
-        let request = pages::log_request(&read, read.limit.max(1) as u64, 1);
+        let request = pages::log_request(&self.manner, &read, read.limit.max(1) as u64, 1);
         let messages = self.shared.ask(|mut connection| {
             let request = request.clone();
             async move { connection.read_log(request).await?.into_inner().try_collect::<Vec<_>>().await }
@@ -288,7 +318,7 @@ impl EventStore for Client {
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
-        subscription::subscribe(Arc::clone(&self.shared), subscribe).await
+        subscription::subscribe(Arc::clone(&self.shared), Arc::clone(&self.manner), subscribe).await
     }
 
     /// As the server told the last subscription; memory before the first.

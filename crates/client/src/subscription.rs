@@ -6,18 +6,19 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream;
 use pacioli_api::generated::v1;
-use pacioli_api::wire::{read, status};
+use pacioli_api::wire::{read, shape, status};
 use pacioli_core::{Deliveries, Delivery, ReadError, StoreError, Subscribe};
 use tonic::{Status, Streaming};
 
 use crate::retry::Backoff;
-use crate::store::Shared;
+use crate::store::{Manner, Shared};
 
 /// What a server may be late with a heartbeat before it is taken for lost.
 const GRACE: Duration = Duration::from_secs(10);
 
 struct Subscription {
     shared: Arc<Shared>,
+    manner: Arc<Manner>,
     /// What to ask for when the connection is lost: it moves along with what was delivered.
     subscribe: Subscribe,
     call: Option<Streaming<v1::SubscribeResponse>>,
@@ -25,8 +26,12 @@ struct Subscription {
 }
 
 /// Subscribes; an error of the first call is the caller's, later losses of the connection are hidden.
-pub(crate) async fn subscribe(shared: Arc<Shared>, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
-    let request = read::subscribe_to_wire(&subscribe);
+pub(crate) async fn subscribe(
+    shared: Arc<Shared>,
+    manner: Arc<Manner>,
+    subscribe: Subscribe,
+) -> Result<Deliveries, ReadError> {
+    let request = request(&manner, &subscribe);
     let call = shared.ask(|mut connection| {
         let request = request.clone();
         async move { connection.subscribe(request).await }
@@ -35,7 +40,7 @@ pub(crate) async fn subscribe(shared: Arc<Shared>, subscribe: Subscribe) -> Resu
     shared.learn_bus(call.metadata());
     let call = Some(call.into_inner());
     let backoff = Backoff::new(shared.config.backoff_max);
-    let subscription = Subscription { call, backoff, subscribe, shared };
+    let subscription = Subscription { call, backoff, subscribe, shared, manner };
     let deliveries = stream::unfold(Some(subscription), |subscription| async {
         let mut subscription = subscription?;
         match subscription.next().await {
@@ -44,6 +49,12 @@ pub(crate) async fn subscribe(shared: Arc<Shared>, subscribe: Subscribe) -> Resu
         }
     });
     Ok(deliveries.boxed())
+}
+
+/// A subscription on the wire.
+fn request(manner: &Manner, subscribe: &Subscribe) -> v1::SubscribeRequest {
+    let request = read::subscribe_to_wire(subscribe);
+    v1::SubscribeRequest { shape: shape::shape_to_wire(&manner.shape), reader: manner.reader.clone(), ..request }
 }
 
 impl Subscription {
@@ -73,7 +84,7 @@ impl Subscription {
             Some(call) => call,
             None => {
                 let mut connection = self.shared.connections.store();
-                let calling = connection.subscribe(read::subscribe_to_wire(&self.subscribe));
+                let calling = connection.subscribe(request(&self.manner, &self.subscribe));
                 let call = tokio::time::timeout(self.shared.config.try_timeout, calling).await.map_err(silent)??;
                 self.shared.learn_bus(call.metadata());
                 self.call.insert(call.into_inner())

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn an_address_has_its_share_and_loopback_has_all() {
         let limits = ServerLimits { connections_max: 10, connections_per_ip_max: 3, ..ServerLimits::default() };
-        let connections = Connections::new(limits, Arc::new(Metrics::new()));
+        let connections = Connections::new(limits, Arc::new(Metrics::new(None)));
         let admit = |address: &str| connections.admit(address.parse().unwrap());
         let mut held: Vec<_> = (0..3).map(|_| admit("192.0.2.1").unwrap()).collect();
         assert!(admit("192.0.2.1").is_none());

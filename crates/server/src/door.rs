@@ -12,14 +12,17 @@ use futures::stream::BoxStream;
 use pacioli_core::store::{Bus, Measure};
 use pacioli_core::{
     AppendError, AppendOutcome, AppendRequest, Checkpoint, Deliveries, Delivery, EventStore, Lease, LeaseOutcome,
-    ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage, StreamsPage,
-    Subscribe,
+    ListStreams, LogPage, NewEvent, ReadError, ReadLog, ReadStream, StoreError, StreamInfo, StreamName, StreamPage,
+    StreamsPage, Subscribe,
 };
 use tokio::sync::watch;
 
 use crate::config::ServerLimits;
 use crate::keep_going::KeepGoing;
 use crate::metrics::{AppendLabel, Metrics, ReadLabel};
+
+/// An event with more data than this is counted, as a sign of an event that says more than what happened.
+const LARGE_BYTES: usize = 8 << 10;
 
 /// The store as the server's requests see it.
 pub(crate) struct Door {
@@ -162,6 +165,8 @@ async fn counted(
     append: AppendRequest,
 ) -> Result<AppendOutcome, AppendError> {
     let events: usize = append.writes.iter().map(|write| write.events.len()).sum();
+    let is_large = |event: &&NewEvent| event.data.len() > LARGE_BYTES;
+    let large = append.writes.iter().flat_map(|write| &write.events).filter(is_large).count();
     let started = Instant::now();
     metrics.appends_in_flight.inc();
     // Counted down also where the store panics.
@@ -173,6 +178,7 @@ async fn counted(
         Ok(AppendOutcome::Appended(appended)) if appended.duplicate => "duplicate",
         Ok(AppendOutcome::Appended(_)) => {
             metrics.events_appended.inc_by(events as u64);
+            metrics.events_large.inc_by(large as u64);
             "appended"
         }
         Ok(AppendOutcome::Conflict(_)) => "conflict",

@@ -26,7 +26,9 @@ mod keep_going;
 mod metrics;
 mod models;
 mod open;
+pub mod schemas;
 mod server;
+pub mod shapes;
 mod tls;
 pub mod tokens;
 

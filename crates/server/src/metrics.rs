@@ -18,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::schemas::Registry as Schemas;
 use projections::Projections;
 
 /// The media type of the text.
@@ -31,6 +32,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) appends: Family<AppendLabel, Counter>,
     pub(crate) events_appended: Counter,
+    pub(crate) events_large: Counter,
     pub(crate) append_timeouts: Counter,
     pub(crate) append_seconds: Histogram,
     pub(crate) appends_in_flight: Gauge,
@@ -101,12 +103,13 @@ struct PartitionLabel {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Metrics {
+    pub(crate) fn new(schemas: Option<&Schemas>) -> Metrics {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let mut metrics = Metrics {
             registry: Registry::with_prefix("pacioli"),
             appends: Family::default(),
             events_appended: Counter::default(),
+            events_large: Counter::default(),
             append_timeouts: Counter::default(),
             append_seconds: histogram(),
             appends_in_flight: Gauge::default(),
@@ -128,6 +131,11 @@ impl Metrics {
         registry.register("build", "The running program", build);
         registry.register("appends", "Appends by what became of them", metrics.appends.clone());
         registry.register("events_appended", "Events that were appended", metrics.events_appended.clone());
+        registry.register(
+            "events_large",
+            "Events that were appended with more than 8 KiB of data, which is a sign of a whole row in an event",
+            metrics.events_large.clone(),
+        );
         registry.register_with_unit(
             "append_duration",
             "From an append's arrival at the store to its answer",
@@ -174,6 +182,9 @@ impl Metrics {
         );
         registry.register_collector(Box::new(Arc::clone(&metrics.measured)));
         registry.register_collector(Box::new(Arc::clone(&metrics.projections)));
+        if let Some(schemas) = schemas {
+            registry.register_collector(Box::new(schemas.skips()));
+        }
         metrics
     }
 
@@ -207,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_bus_and_what_an_engine_counts_are_shown() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(None);
         let measure = Measure { name: "postgres_epoch", help: "The current epoch", value: 2.0 };
         let text = metrics.text(None, &Bus::Slot, vec![measure], Vec::new());
         for line in [

@@ -10,6 +10,8 @@ use pacioli_projection::{Engine, ReadModels, ReadModelsOptions};
 use pacioli_sqlite::{SqliteModels, SqliteStore};
 
 use crate::open::{OpenError, data_directory, postgres_location, shown_url};
+use crate::schemas::Registry;
+use crate::shapes::Reading;
 
 /// The read models that a server answers for.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct OpenReadModels {
     pub reader: Option<String>,
     /// How they are run.
     pub run: ReadModelsOptions,
+    /// The store's schema registry: what looks at stored events before a file runs sees them as handlers will.
+    pub schemas: Option<Registry>,
 }
 
 impl EngineSource {
@@ -51,8 +55,12 @@ impl EngineSource {
     /// # Errors
     /// What is wrong with a URL, or why the engine cannot keep them and what to do.
     pub async fn open_read_models(&self, options: OpenReadModels) -> Result<ReadModels, OpenError> {
-        let OpenReadModels { url, reader, run } = options;
+        let OpenReadModels { url, reader, run, schemas } = options;
         let (engine, store) = self.open_engine(url, reader).await?;
+        let store = match schemas {
+            Some(schemas) => schemas.view(store, Reading::default()),
+            None => store,
+        };
         let models = ReadModels::start(engine, store, run).await;
         models.map_err(|error| match error {
             EngineError::Store(error) => OpenError::Store(error),

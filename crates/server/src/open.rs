@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pacioli_core::memory::MemoryStore;
+use pacioli_core::schemas::{Gate, RegistryStore};
 use pacioli_core::{EventStore, Limits, Partition, StoreError, SystemClock};
 use pacioli_postgres::{Location, PostgresOptions, PostgresStore};
+use pacioli_schema::SchemaGate;
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::models::EngineSource;
+use crate::schemas::Registry;
 
 /// The URLs there are, for messages.
 const URLS: &str = "`sqlite:DIRECTORY`, `postgres://USER@HOST/DATABASE` or `memory:`";
@@ -38,6 +41,8 @@ pub struct Opened {
     pub made: Vec<String>,
     /// The engine, for what the contract does not say: see [`EngineSource::open_read_models`].
     pub engine: EngineSource,
+    /// The schema registry that the store keeps, whose rules hold for every append.
+    pub schemas: Registry,
 }
 
 /// Why a store was not opened.
@@ -124,25 +129,29 @@ pub async fn open_store_with(url: &str, options: OpenOptions) -> Result<Opened, 
     if let Some((what, _)) = given.iter().find(|(_, given)| *given) {
         return Err(OpenError::Url(format!("the option about {what} is for a store on PostgreSQL")));
     }
-    let (store, engine): (Arc<dyn EventStore>, EngineSource) = match scheme {
+    let gate = Arc::new(SchemaGate::new());
+    let (store, rows, engine): (Arc<dyn EventStore>, Arc<dyn RegistryStore>, EngineSource) = match scheme {
         "memory" if rest.is_empty() => {
             let clock = SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)));
-            let store = MemoryStore::new(partitions.unwrap_or(1), limits, Arc::new(clock));
-            (Arc::new(store), EngineSource::Memory)
+            let passed = Arc::clone(&gate) as Arc<dyn Gate>;
+            let store = MemoryStore::with_gate(partitions.unwrap_or(1), limits, Arc::new(clock), passed);
+            (Arc::new(store.clone()), Arc::new(store), EngineSource::Memory)
         }
         "memory" => return Err(OpenError::Url("`memory:` takes nothing behind the colon".to_owned())),
         "sqlite" => {
             let Some(directory) = data_directory(url) else {
                 return Err(OpenError::Url("`sqlite:` needs a directory, like `sqlite:./pacioli-data`".to_owned()));
             };
-            let options = SqliteOptions { partitions, limits, ..SqliteOptions::default() };
+            let gate = Some(Arc::clone(&gate) as Arc<dyn Gate>);
+            let options = SqliteOptions { partitions, limits, gate, ..SqliteOptions::default() };
             let store = Arc::new(open_sqlite(directory.to_owned(), options, must_exist).await?);
-            (Arc::clone(&store) as _, EngineSource::Sqlite(store))
+            (Arc::clone(&store) as _, Arc::clone(&store) as _, EngineSource::Sqlite(store))
         }
         // Never the whole URL: it may hold a password.
         other => return Err(OpenError::Url(format!("`{other}:` is no store this build knows; write {URLS}"))),
     };
-    Ok(Opened { store, made: Vec::new(), engine })
+    let schemas = Registry::new(gate, rows, Arc::clone(&store));
+    Ok(Opened { store, made: Vec::new(), engine, schemas })
 }
 
 async fn open_sqlite(directory: PathBuf, options: SqliteOptions, must_exist: bool) -> Result<SqliteStore, OpenError> {
@@ -168,7 +177,9 @@ async fn open_postgres(location: Location, options: OpenOptions) -> Result<Opene
     {
         return Err(OpenError::Url(format!("{option} partitions are asked for, and {url} in the store's URL")));
     }
+    let gate = Arc::new(SchemaGate::new());
     let options = PostgresOptions {
+        gate: Some(Arc::clone(&gate) as Arc<dyn Gate>),
         partitions,
         limits,
         must_exist,
@@ -180,7 +191,8 @@ async fn open_postgres(location: Location, options: OpenOptions) -> Result<Opene
     let store = Box::pin(PostgresStore::open(location, options)).await.map_err(OpenError::Store)?;
     let made = store.made().to_vec();
     let store = Arc::new(store);
-    Ok(Opened { store: Arc::clone(&store) as _, made, engine: EngineSource::Postgres(store) })
+    let schemas = Registry::new(gate, Arc::clone(&store) as _, Arc::clone(&store) as _);
+    Ok(Opened { store: Arc::clone(&store) as _, made, engine: EngineSource::Postgres(store), schemas })
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::grpc;
 use crate::http::{self, App};
 use crate::metrics::Metrics;
 use crate::models::Models;
+use crate::schemas::Registry;
 use crate::tls;
 use crate::tokens::Tokens;
 
@@ -66,22 +67,27 @@ pub struct Server {
     connections: Arc<Connections>,
     router: Router,
     models: Models,
+    schemas: Option<Registry>,
 }
 
 impl Listening {
-    /// Makes the server of `store` and its read models, which are stopped with it. The directory for backups must be held
-    /// by then: what torn ones left there is removed.
-    pub async fn serve(self, store: Arc<dyn EventStore>, models: Models) -> Server {
+    /// Makes the server of `store`, its read models, which are stopped with it, and its schema registry; without one, events
+    /// are sent as they are stored. The directory for backups must be held by then: what torn ones left there is removed.
+    pub async fn serve(self, store: Arc<dyn EventStore>, models: Models, schemas: Option<Registry>) -> Server {
         let Listening { config, listener, address, tls, tokens } = self;
         if let Some(dir) = config.backup_dir.clone() {
             // Large files take their time to go.
             tokio::task::spawn_blocking(move || grpc::sweep_backups(&dir)).await.ok();
         }
         let limits = config.limits;
-        let metrics = Arc::new(Metrics::new());
+        if let (Some(schemas), Models::On(models)) = (&schemas, &models) {
+            schemas.know_read_models(models);
+        }
+        let metrics = Arc::new(Metrics::new(schemas.as_ref()));
         let door = Arc::new(Door::new(store, Arc::clone(&metrics), limits));
         let services = grpc::services(grpc::Services {
             store: Arc::clone(&door) as Arc<dyn EventStore>,
+            schemas: schemas.clone(),
             limits: limits.store,
             append_timeout: limits.append_timeout,
             backup_dir: config.backup_dir.unwrap_or_else(std::env::temp_dir),
@@ -90,6 +96,7 @@ impl Listening {
         let app = Arc::new(App {
             store: Arc::clone(&door),
             models: models.clone(),
+            schemas: schemas.clone(),
             metrics: Arc::clone(&metrics),
             limits,
             tokens: tokens.clone(),
@@ -97,19 +104,19 @@ impl Listening {
         });
         let connections = Connections::new(limits, metrics);
         let router = http::router(app, services);
-        Server { listener, address, tls, limits, door, tokens, connections, router, models }
+        Server { listener, address, tls, limits, door, tokens, connections, router, models, schemas }
     }
 }
 
 impl Server {
-    /// Listens as `config` says and is ready to serve `store` without read models: [`Server::listen`] and
+    /// Listens as `config` says and is ready to serve `store` without read models and schemas: [`Server::listen`] and
     /// [`Listening::serve`] in one.
     ///
     /// # Errors
     /// Those of [`Server::listen`].
     pub async fn bind(config: ServerConfig, store: Arc<dyn EventStore>) -> Result<Server, ServerError> {
         let models = Models::Off { why: "it was started without them".to_owned() };
-        Ok(Server::listen(config).await?.serve(store, models).await)
+        Ok(Server::listen(config).await?.serve(store, models, None).await)
     }
 
     /// Listens as `config` says, on a port that is free from then on for nobody else. Whoever makes a store for the
@@ -143,10 +150,11 @@ impl Server {
     /// # Errors
     /// None at present: what goes wrong with one connection is logged and harms no other.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Server { listener, tls, limits, door, tokens, connections, router, models, .. } = self;
+        let Server { listener, tls, limits, door, tokens, connections, router, models, schemas, .. } = self;
         let http = Arc::new(builder(&limits));
         let graceful = GracefulShutdown::new();
         let mut tasks = JoinSet::new();
+        let following = schemas.map(|schemas| AbortOnDrop(tokio::spawn(schemas.follow())));
         let looking = tokens.map(|tokens| AbortOnDrop(tokio::spawn(look_at_tokens(tokens))));
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -179,7 +187,7 @@ impl Server {
             tasks.spawn(connection.serve(tcp, tls.clone()));
         }
         drop(listener);
-        drop(looking);
+        drop((looking, following));
         tracing::info!("stopping: no new connections, appends are finished, live streams end");
         door.close();
         let drained = async {

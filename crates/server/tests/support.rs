@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pacioli_client::{Client, ClientConfig};
 use pacioli_core::memory::MemoryStore;
 use pacioli_core::{EventStore, Limits, SystemClock};
 use pacioli_server::{Models, OpenReadModels, Opened, Server, ServerConfig};
@@ -42,9 +43,28 @@ impl TestServer {
 
     /// A server over an embedded store with read models.
     pub(crate) async fn with_read_models(config: ServerConfig, opened: &Opened) -> TestServer {
-        let models = opened.engine.open_read_models(OpenReadModels::default()).await.expect("read models");
+        let models = opened
+            .engine
+            .open_read_models(OpenReadModels { schemas: Some(opened.schemas.clone()), ..OpenReadModels::default() })
+            .await
+            .expect("read models");
         let listening = Server::listen(config).await.expect("the server listens");
-        TestServer::run(listening.serve(Arc::clone(&opened.store), Models::On(models)).await)
+        TestServer::run(
+            listening.serve(Arc::clone(&opened.store), Models::On(models), Some(opened.schemas.clone())).await,
+        )
+    }
+
+    /// A server over a store with its schema registry, and without read models.
+    pub(crate) async fn with_schemas(config: ServerConfig, opened: &Opened) -> TestServer {
+        let models = Models::Off { why: "it needs none".to_owned() };
+        let listening = Server::listen(config).await.expect("the server listens");
+        let schemas = Some(opened.schemas.clone());
+        TestServer::run(listening.serve(Arc::clone(&opened.store), models, schemas).await)
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(ClientConfig::new(format!("http://{}", self.address))).expect("a client")
     }
 
     fn run(server: Server) -> TestServer {
@@ -61,11 +81,13 @@ impl TestServer {
         let _ = self.stop.take().expect("is stopped once").send(());
     }
 
+    /// Its address, for tasks of their own.
+    pub(crate) fn door(&self) -> Door {
+        Door(self.address)
+    }
+
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut tcp = TcpStream::connect(self.address).await.unwrap();
-        // A refused request may be answered before all of it was read.
-        let _ = tcp.write_all(&request(method, path, headers, body)).await;
-        answer(tcp).await
+        self.door().send(method, path, headers, body).await
     }
 
     /// Sends a request and takes what comes until the server pauses or ends.
@@ -109,7 +131,28 @@ impl TestServer {
     }
 
     pub(crate) async fn live(&self, path: &str, headers: &[(&str, &str)]) -> Live {
-        let mut tcp = TcpStream::connect(self.address).await.unwrap();
+        self.door().live(path, headers).await
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy)]
+pub(crate) struct Door(SocketAddr);
+
+impl Door {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut tcp = TcpStream::connect(self.0).await.unwrap();
+        // A refused request may be answered before all of it was read.
+        let _ = tcp.write_all(&request(method, path, headers, body)).await;
+        answer(tcp).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], b"").await
+    }
+
+    pub(crate) async fn live(&self, path: &str, headers: &[(&str, &str)]) -> Live {
+        let mut tcp = TcpStream::connect(self.0).await.unwrap();
         let headers = [&[("accept", "text/event-stream")], headers].concat();
         tcp.write_all(&request("GET", path, &headers, b"")).await.unwrap();
         let mut live = Live { lines: BufReader::new(tcp).lines() };

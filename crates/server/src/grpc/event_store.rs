@@ -67,6 +67,7 @@ impl Service for EventStoreService {
     ) -> Result<Response<Self::ReadStreamStream>, Status> {
         let request = request.into_inner();
         let fields = read::fields(request.fields).map_err(invalid)?;
+        let store = self.services.view(request.shape, request.reader)?;
         let read = ReadStream {
             stream: read::stream_name(request.stream).map_err(invalid)?,
             from: request.from.map(Version),
@@ -75,13 +76,14 @@ impl Service for EventStoreService {
             payload: fields.payload(),
         };
         let budget = Budget::new(request.limit, request.pages);
-        let messages = pages::stream(Arc::clone(&self.services.store), read, fields, budget);
+        let messages = pages::stream(store, read, fields, budget);
         Ok(Response::new(read_ahead(Arc::clone(&self.services), messages)))
     }
 
     async fn read_log(&self, request: Request<ReadLogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
         let request = request.into_inner();
         let fields = read::fields(request.fields).map_err(invalid)?;
+        let store = self.services.view(request.shape, request.reader)?;
         let read = ReadLog {
             after: read::after(request.after).map_err(invalid)?,
             filter: read::filter(request.filter, self.services.limits.query_terms_max).map_err(invalid)?,
@@ -89,14 +91,16 @@ impl Service for EventStoreService {
             payload: fields.payload(),
         };
         let budget = Budget::new(request.limit, request.pages);
-        let messages = pages::log(Arc::clone(&self.services.store), read, fields, budget);
+        let messages = pages::log(store, read, fields, budget);
         Ok(Response::new(read_ahead(Arc::clone(&self.services), messages)))
     }
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
         let terms_max = self.services.limits.query_terms_max;
-        let (subscribe, fields) = read::subscribe(request.into_inner(), terms_max).map_err(invalid)?;
-        let deliveries = self.store().subscribe(subscribe).await.map_err(failed)?;
+        let mut request = request.into_inner();
+        let store = self.services.view(request.shape.take(), std::mem::take(&mut request.reader))?;
+        let (subscribe, fields) = read::subscribe(request, terms_max).map_err(invalid)?;
+        let deliveries = store.subscribe(subscribe).await.map_err(failed)?;
         let messages = deliveries.map(move |delivery| {
             let delivery = match delivery.map_err(failed)? {
                 Delivery::Events { events, from, checkpoint } => {

@@ -7,23 +7,30 @@ mod ahead;
 mod append;
 mod event_store;
 mod pages;
+mod schemas;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pacioli_api::generated::DESCRIPTORS;
-use pacioli_api::generated::v1::admin_server::AdminServer;
 use pacioli_api::generated::v1::event_store_server::EventStoreServer;
-use pacioli_core::{EventStore, Limits};
+use pacioli_api::generated::v1::schemas_server::SchemasServer;
+use pacioli_api::generated::v1::{self, admin_server::AdminServer};
+use pacioli_api::wire::status;
+use pacioli_core::{EventStore, InvalidAppend, Limits};
 use tokio::sync::watch;
+use tonic::Status;
 use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::schemas::Registry;
+use crate::shapes::Reading;
 use admin::AdminService;
 pub(crate) use admin::sweep_backups;
 use event_store::EventStoreService;
+use schemas::SchemasService;
 
 /// What a request may have beyond the bytes of its append, so that the store's limit fires and not the transport's.
 const REQUEST_MARGIN: usize = 1 << 20;
@@ -33,6 +40,8 @@ const REQUEST_MARGIN: usize = 1 << 20;
 pub struct Services {
     /// The store they serve.
     pub store: Arc<dyn EventStore>,
+    /// The store's schema registry; without one, events are sent as they are stored.
+    pub schemas: Option<Registry>,
     /// The store's limits.
     pub limits: Limits,
     /// After how long an append is answered "unknown". It is not given up: it may still commit.
@@ -44,6 +53,28 @@ pub struct Services {
 }
 
 impl Services {
+    /// The store as somebody reads it.
+    fn view(&self, shape: Option<v1::Shape>, reader: String) -> Result<Arc<dyn EventStore>, Status> {
+        let invalid = |error: InvalidAppend| status::invalid(&error);
+        let shape = pacioli_api::wire::shape::shape(shape, self.limits.query_terms_max).map_err(invalid)?;
+        let reader = Some(reader).filter(|name| !name.is_empty());
+        if let Some(name) = &reader {
+            Reading::check_reader(name).map_err(|problem| invalid(InvalidAppend::new("reader", problem)))?;
+        }
+        match &self.schemas {
+            Some(schemas) => {
+                let reading = Reading { shape, reader: reader.map(Into::into), only: None };
+                Ok(schemas.view(Arc::clone(&self.store), reading))
+            }
+            None if shape.understands.is_empty() && reader.is_none() => Ok(Arc::clone(&self.store)),
+            None => {
+                let field = if reader.is_some() { "reader" } else { "shape" };
+                let problem = "is not known here: this server was started without a schema registry";
+                Err(invalid(InvalidAppend::new(field, problem)))
+            }
+        }
+    }
+
     /// Resolves when the server goes away.
     async fn shut_down(&self) {
         let mut shutdown = self.shutdown.clone();
@@ -54,7 +85,8 @@ impl Services {
     }
 }
 
-/// The services as routes without a fallback, to be merged into the server's: `EventStore`, `Admin`, health and reflection.
+/// The services as routes without a fallback, to be merged into the server's: `EventStore`, `Schemas`, `Admin`, health and
+/// reflection.
 ///
 /// Has to be called within a runtime: a task tells health when the server goes away.
 pub fn services(services: Services) -> axum::Router {
@@ -66,11 +98,14 @@ pub fn services(services: Services) -> axum::Router {
     let event_store = EventStoreServer::new(EventStoreService::new(Arc::clone(&services)))
         .max_decoding_message_size(request_max)
         .max_encoding_message_size(usize::MAX);
+    let schemas = SchemasServer::new(SchemasService::new(Arc::clone(&services)))
+        .max_decoding_message_size(request_max)
+        .max_encoding_message_size(usize::MAX);
     let admin = AdminServer::new(AdminService::new(services))
         .max_decoding_message_size(request_max)
         .max_encoding_message_size(usize::MAX);
     let mut routes = RoutesBuilder::from(axum::Router::new());
-    routes.add_service(event_store).add_service(admin);
+    routes.add_service(event_store).add_service(schemas).add_service(admin);
     routes
         .add_service(tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(reporter)));
     let reflection = || {
@@ -85,7 +120,7 @@ pub fn services(services: Services) -> axum::Router {
 }
 
 /// The services that health speaks of; the empty name is the whole server.
-const HEALTH_NAMES: [&str; 3] = ["", "pacioli.v1.EventStore", "pacioli.v1.Admin"];
+const HEALTH_NAMES: [&str; 4] = ["", "pacioli.v1.EventStore", "pacioli.v1.Schemas", "pacioli.v1.Admin"];
 
 async fn report_health(mut reporter: HealthReporter, services: Services) {
     for name in HEALTH_NAMES {

@@ -1,5 +1,7 @@
 //! Answers that handlers share: problems, and bodies with their media type.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
@@ -37,6 +39,10 @@ impl Failure {
     }
 }
 
+/// What a problem says, beside an answer that tells it: for whoever tells it in another form.
+#[derive(Clone, Debug)]
+pub(crate) struct Detail(pub(crate) Arc<str>);
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Failure {
         Failure { problem, headers: Vec::new() }
@@ -71,6 +77,7 @@ impl IntoResponse for Failure {
         for (name, value) in self.headers {
             response.headers_mut().insert(name, value);
         }
+        response.extensions_mut().insert(Detail(self.problem.detail().into()));
         response
     }
 }

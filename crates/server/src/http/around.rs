@@ -1,5 +1,6 @@
 //! What happens to every request, HTTP and gRPC alike: an id, the token, a deadline, the log line and the counts.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +22,7 @@ use super::models::Actor;
 use super::query::Format;
 use super::revocation::{Ending, until_revoked};
 use super::routes::{GRPC, Lasts, Row, grpc_row, rows_of};
+use super::schema_registry;
 use crate::metrics::{RequestLabel, RouteLabel};
 use crate::tokens::{Bearer, Role, Tokens, Used};
 
@@ -33,7 +35,11 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     let asked = Asked::of(&request);
     let method = method(request.method());
     let span = tracing::info_span!("request", id = %request_id.to_str().unwrap_or(""), method, route = asked.route);
+    let is_registry = schema_registry::is_below(request.uri().path());
     let mut response = answer(&app, &asked, request, next).instrument(span.clone()).await;
+    if is_registry {
+        response = schema_registry::translated(response);
+    }
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     app.metrics.requests.get_or_create(&RequestLabel { method, route: asked.route, status }).inc();
@@ -137,6 +143,7 @@ fn method(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         _ => "other",
     }
@@ -198,10 +205,13 @@ enum Refused {
 fn authorize(app: &App, asked: &Asked, request: &Request) -> Result<Option<(Used, Bearer)>, Refused> {
     let (Some(tokens), Needs::Role(needs)) = (&app.tokens, asked.needs) else { return Ok(None) };
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let secret = header
-        .and_then(|header| header.split_once(' '))
-        .and_then(|(scheme, secret)| scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim()));
-    let secret = secret.ok_or(Refused::NoToken)?;
+    let is_registry = schema_registry::is_below(request.uri().path());
+    let secret = header.and_then(|header| header.split_once(' ')).and_then(|(scheme, secret)| match scheme {
+        _ if scheme.eq_ignore_ascii_case("bearer") => Some(Cow::Borrowed(secret.trim())),
+        _ if is_registry && scheme.eq_ignore_ascii_case("basic") => schema_registry::password(secret).map(Cow::Owned),
+        _ => None,
+    });
+    let secret = &*secret.ok_or(Refused::NoToken)?;
     let bearer = tokens.bearer(secret).ok_or(Refused::UnknownToken)?;
     if bearer.role < needs {
         return Err(Refused::Role { bearer, needs });

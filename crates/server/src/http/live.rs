@@ -41,13 +41,13 @@ pub(super) fn subscribe(app: &App) -> Subscribe {
 
 /// Follows the log and sends the events that are `asked_for`, up to `limit`.
 pub(super) async fn follow(
-    app: &Arc<App>,
+    store: &dyn EventStore,
     subscribe: Subscribe,
     fields: Fields,
     limit: Option<usize>,
     is_asked_for: impl Fn(&RecordedEvent) -> bool + Send + 'static,
 ) -> Result<Response, Failure> {
-    let deliveries = app.store.subscribe(subscribe).await?;
+    let deliveries = store.subscribe(subscribe).await?;
     let follower = Follower { deliveries, fields, left: limit, is_asked_for };
     let chunks = stream::unfold(Some(follower), |follower| async {
         let mut follower = follower?;
@@ -111,6 +111,10 @@ impl<F: Fn(&RecordedEvent) -> bool> Follower<F> {
 }
 
 fn last_words(error: &ReadError) -> Bytes {
-    tracing::error!(%error, "a live stream ends");
+    match error {
+        // The reader's own wish.
+        ReadError::Withheld(_) => tracing::info!(%error, "a live stream ends"),
+        _ => tracing::error!(%error, "a live stream ends"),
+    }
     format!("event: error\ndata: {}\n\n", Problem::from(error).to_json()).into()
 }

@@ -10,25 +10,32 @@ mod ask;
 mod body;
 mod host;
 mod live;
-mod models;
+pub(crate) mod models;
 mod operations;
 mod pages;
 mod projections;
 mod query;
 mod read;
+mod readers;
 mod revocation;
 pub(crate) mod routes;
+mod schema_registry;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use pacioli_api::problem::{Kind, Problem};
+use pacioli_core::EventStore;
+use pacioli_core::schemas::Shape;
 
 use crate::config::ServerLimits;
 use crate::door::Door;
 use crate::metrics::Metrics;
 use crate::models::Models;
+use crate::schemas::Registry;
+use crate::shapes::Reading;
 use crate::tokens::Tokens;
 use answer::Failure;
 
@@ -36,6 +43,7 @@ use answer::Failure;
 pub(crate) struct App {
     pub(crate) store: Arc<Door>,
     pub(crate) models: Models,
+    pub(crate) schemas: Option<Registry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: ServerLimits,
     pub(crate) tokens: Option<Arc<Tokens>>,
@@ -43,10 +51,34 @@ pub(crate) struct App {
     pub(crate) local_names_only: bool,
 }
 
+impl App {
+    /// The store as somebody reads it.
+    fn view(&self, reading: Reading) -> Result<Arc<dyn EventStore>, Problem> {
+        let store = Arc::clone(&self.store) as Arc<dyn EventStore>;
+        match &self.schemas {
+            Some(schemas) => Ok(schemas.view(store, reading)),
+            None if reading.shape.understands.is_empty() && reading.reader.is_none() => Ok(store),
+            None => {
+                let field = if reading.reader.is_some() { "reader" } else { "accept" };
+                Err(Problem::invalid(field, "is not known here: this server was started without a schema registry"))
+            }
+        }
+    }
+
+    /// Whether the same version of a stream may look different later in this shape.
+    fn may_lift(&self, shape: &Shape) -> bool {
+        self.schemas.as_ref().is_some_and(|schemas| schemas.may_lift(shape))
+    }
+
+    fn schemas(&self) -> Result<&Registry, Problem> {
+        let why = "this server has no schema registry: it was started without one";
+        self.schemas.as_ref().ok_or_else(|| Problem::new(Kind::Unsupported, why))
+    }
+}
+
 /// Everything the port speaks: HTTP, and gRPC as `grpc` has it.
 pub(crate) fn router(app: Arc<App>, grpc: Router) -> Router {
-    let http = routes::TABLE
-        .iter()
+    let http = routes::all()
         .filter_map(|row| Some((row.path, routes::handler(row)?)))
         .fold(Router::new(), |router, (path, handler)| router.route(path, handler))
         .method_not_allowed_fallback(method_not_allowed)

@@ -30,14 +30,14 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Who sent a request, by the name of the token; `None` on a server without tokens.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Actor(pub(super) Option<String>);
+pub(crate) struct Actor(pub(super) Option<String>);
 
 impl Actor {
     pub(super) fn of(request: &Request) -> Actor {
         request.extensions().get::<Actor>().cloned().unwrap_or_default()
     }
 
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.0.as_deref()
     }
 }

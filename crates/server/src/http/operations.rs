@@ -14,6 +14,7 @@ use super::App;
 use super::answer::{Failure, body};
 use crate::metrics;
 use crate::models::Models;
+use crate::schemas::Registry;
 
 /// How long the figures of projections may take.
 const PROJECTIONS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -42,7 +43,9 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     // Without an answer of the storage the other figures are wanted all the more.
     let head = app.store.head().await.ok();
     let projections = projections(&app).await;
-    let text = app.metrics.text(head.as_ref(), &app.store.bus(), app.store.measures(), projections);
+    let mut measures = app.store.measures();
+    measures.extend(app.schemas.iter().flat_map(Registry::measures));
+    let text = app.metrics.text(head.as_ref(), &app.store.bus(), measures, projections);
     body(StatusCode::OK, metrics::MEDIA_TYPE, text)
 }
 

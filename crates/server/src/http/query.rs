@@ -8,8 +8,11 @@ use http::HeaderMap;
 use http::header::{ACCEPT, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use pacioli_api::fields::Fields;
 use pacioli_api::problem::{Kind, Problem};
+use pacioli_core::schemas::{OnNewer, Shape};
 use pacioli_core::{Checkpoint, ExpectedVersion, Version};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::shapes::Reading;
 
 /// Events or streams of a page where nobody says otherwise.
 const LIMIT_DEFAULT: usize = 100;
@@ -98,6 +101,32 @@ impl<'a> Query<'a> {
     /// `fields`.
     pub(super) fn fields(&self) -> Result<Fields, Problem> {
         Ok(self.parse("fields")?.unwrap_or_default())
+    }
+
+    /// `raw`, `accept`, `on_newer` and `reader`: in which shape somebody reads, and under which name.
+    pub(super) fn reading(&self, terms_max: usize) -> Result<Reading, Problem> {
+        let raw = match self.one("raw")? {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Problem::invalid("raw", "must be `true` or `false`")),
+        };
+        let understands = pacioli_api::schemas::understandings(self.all("accept"));
+        let understands = understands.map_err(|problem| Problem::invalid("accept", problem))?;
+        if understands.len() > terms_max {
+            let problem = format!("states {} types; at most {terms_max} are allowed", understands.len());
+            return Err(Problem::invalid("accept", problem));
+        }
+        let on_newer = match self.one("on_newer")? {
+            None | Some("stop") => OnNewer::Stop,
+            Some("skip") => OnNewer::Skip,
+            Some(_) => return Err(Problem::invalid("on_newer", "must be `stop` or `skip`")),
+        };
+        let reader = self.one("reader")?;
+        if let Some(name) = reader {
+            Reading::check_reader(name).map_err(|problem| Problem::invalid("reader", problem))?;
+        }
+        let shape = Shape { raw, understands, on_newer };
+        Ok(Reading { shape, reader: reader.map(Box::from), only: None })
     }
 
     /// The `Link` to the next page: this request with one parameter changed.

@@ -15,6 +15,7 @@ use pacioli_api::cloudevents::{self, Layout};
 use pacioli_api::fields::Fields;
 use pacioli_api::json::{StreamBody, StreamsBody};
 use pacioli_api::problem::{Kind, Problem};
+use pacioli_core::schemas::Shape;
 use pacioli_core::{
     Direction, EventStore, Filter, ListStreams, LogPage, ReadError, ReadLog, ReadStream, RecordedEvent, StreamName,
     StreamPage, Subscribe, Version,
@@ -28,6 +29,7 @@ use super::answer::{self, Failure};
 use super::append::stream_name;
 use super::query::{Format, Query, is_known, resume};
 use super::{App, live};
+use crate::shapes::Reading;
 
 /// Where to go on reading the log: everything up to here was looked at.
 const CHECKPOINT: HeaderName = HeaderName::from_static("pacioli-checkpoint");
@@ -46,8 +48,10 @@ pub(super) async fn stream_events(
 }
 
 async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Result<Response, Failure> {
-    let query = Query::read(&request, &["from", "limit", "direction", "fields", "as_of"])?;
+    const KNOWN: [&str; 9] = ["from", "limit", "direction", "fields", "as_of", "raw", "accept", "on_newer", "reader"];
+    let query = Query::read(&request, &KNOWN)?;
     let fields = query.fields()?;
+    let reading = query.reading(app.limits.store.query_terms_max)?;
     let mut from = query.number("from")?.map(Version);
     let as_of = super::models::moment(query.one("as_of")?, None)?;
     let direction = match query.one("direction")? {
@@ -69,11 +73,15 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
             payload: fields.payload(),
             ..live::subscribe(&app)
         };
+        let reading = Reading { only: Some((stream.clone(), from.unwrap_or(Version::FIRST))), ..reading };
+        let store = app.view(reading)?;
         // The filter lets longer names through too.
         let is_asked_for =
             move |event: &RecordedEvent| event.stream == stream && from.is_none_or(|from| event.version >= from);
-        return live::follow(&app, subscribe, fields, query.limit_given()?, is_asked_for).await;
+        return live::follow(&*store, subscribe, fields, query.limit_given()?, is_asked_for).await;
     }
+    let may_lift = app.may_lift(&reading.shape);
+    let store = app.view(reading)?;
     let mut limit = query.limit()?;
     let last = match as_of {
         Some(moment) => Some(last_version(&app, &stream, &moment).await?),
@@ -93,10 +101,11 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
         }
     }
     let mut read = ReadStream { stream, from, direction, limit: page_limit(&app, limit), payload };
-    let page = app.store.read_stream(read.clone()).await?;
+    let page = store.read_stream(read.clone()).await?;
     let version = last.unwrap_or(page.version);
     let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok();
-    if is_known(request.headers(), version) {
+    // What was lifted may look different today though the stream is the same.
+    if !may_lift && is_known(request.headers(), version) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(with_headers(response, [(ETAG, tag)]));
@@ -108,7 +117,7 @@ async fn stream_pages(app: Arc<App>, stream: StreamName, request: Request) -> Re
     let (response, next) = match format {
         Format::Lines if page.next.is_some() && page.events.len() < limit => {
             read.limit = limit;
-            (lines(StreamLines { app, fields, read, first: Some(page) }), None)
+            (lines(StreamLines { app, store, fields, read, first: Some(page) }), None)
         }
         _ => (document(format, &page.events, &fields), page.next),
     };
@@ -147,10 +156,10 @@ pub(super) async fn state(
     let stream = stream_name(stream)?;
     let query = Query::read(&request, &["as_of", "as_of_occurred"])?;
     let moment = super::models::moment(query.one("as_of")?, query.one("as_of_occurred")?)?;
-    let state = stream_state(&*app.store, &stream, moment.as_ref()).await?;
+    let state = stream_state(&*app.view(Reading::default())?, &stream, moment.as_ref()).await?;
     let version = state.version.ok_or_else(|| nothing_then(&stream))?;
     let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok().filter(|_| moment.is_none());
-    if moment.is_none() && is_known(request.headers(), version) {
+    if moment.is_none() && !app.may_lift(&Shape::default()) && is_known(request.headers(), version) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(with_headers(response, [(ETAG, tag)]));
@@ -173,24 +182,27 @@ pub(super) async fn log_events(State(app): State<Arc<App>>, request: Request) ->
 }
 
 async fn log_pages(app: Arc<App>, request: Request) -> Result<Response, Failure> {
-    let query = Query::read(&request, &["after", "category", "type", "tag", "limit", "fields"])?;
+    const KNOWN: [&str; 10] =
+        ["after", "category", "type", "tag", "limit", "fields", "raw", "accept", "on_newer", "reader"];
+    let query = Query::read(&request, &KNOWN)?;
     let fields = query.fields()?;
+    let store = app.view(query.reading(app.limits.store.query_terms_max)?)?;
     let after = resume(request.headers(), &query)?;
     let filter = filter(&app, &query)?;
     let payload = fields.payload();
     let format = Format::accepted(request.headers())?;
     if format == Format::Live {
         let subscribe = Subscribe { after, filter, payload, ..live::subscribe(&app) };
-        return live::follow(&app, subscribe, fields, query.limit_given()?, |_| true).await;
+        return live::follow(&*store, subscribe, fields, query.limit_given()?, |_| true).await;
     }
     let limit = query.limit()?;
     let mut read = ReadLog { after, filter, limit: page_limit(&app, limit), payload };
-    let page = next_log_page(&app, &mut read).await?;
+    let page = next_log_page(&*store, &mut read).await?;
     let next = (!page.at_head()).then(|| page.checkpoint.to_string());
     let is_long = next.is_some() && page.events.len() < limit;
     if format == Format::Lines && is_long {
         read.limit = limit;
-        return Ok(lines(LogLines { app, fields, read, first: Some(page) }));
+        return Ok(lines(LogLines { app, store, fields, read, first: Some(page) }));
     }
     let link = next.map(|next| query.next_link(request.uri().path(), "after", &next));
     let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
@@ -303,9 +315,9 @@ fn written_lines(events: &[Arc<RecordedEvent>], fields: &Fields) -> Bytes {
 }
 
 /// A page with at least one event, or one that reaches the head: a filter may match nothing for long.
-async fn next_log_page(app: &App, read: &mut ReadLog) -> Result<LogPage, ReadError> {
+async fn next_log_page(store: &dyn EventStore, read: &mut ReadLog) -> Result<LogPage, ReadError> {
     loop {
-        let page = app.store.read_log(read.clone()).await?;
+        let page = store.read_log(read.clone()).await?;
         read.after = Some(page.checkpoint.clone());
         if !page.events.is_empty() || page.at_head() {
             return Ok(page);
@@ -323,8 +335,11 @@ trait Pages: Send + 'static {
 /// part for the whole.
 fn lines<P: Pages>(pages: P) -> Response {
     let chunks = stream::try_unfold(pages, |mut pages| async {
-        let chunk = pages.next().await?;
-        Ok::<_, ReadError>(chunk.map(|chunk| (chunk, pages)))
+        match pages.next().await {
+            // The answer ends there as a page does, and who asks for what follows is told why.
+            Err(ReadError::Withheld(_)) => Ok(None),
+            chunk => Ok::<_, ReadError>(chunk?.map(|chunk| (chunk, pages))),
+        }
     });
     let chunks = chunks.inspect_err(|error| tracing::error!(%error, "a read failed in the middle of its answer"));
     events_answer(Format::Lines, Body::from_stream(chunks))
@@ -332,6 +347,7 @@ fn lines<P: Pages>(pages: P) -> Response {
 
 struct LogLines {
     app: Arc<App>,
+    store: Arc<dyn EventStore>,
     fields: Fields,
     /// `limit` is what is still to be sent.
     read: ReadLog,
@@ -346,7 +362,7 @@ impl Pages for LogLines {
             None => {
                 let mut read = self.read.clone();
                 read.limit = page_limit(&self.app, read.limit);
-                let page = next_log_page(&self.app, &mut read).await?;
+                let page = next_log_page(&*self.store, &mut read).await?;
                 self.read.after = read.after;
                 page
             }
@@ -362,6 +378,7 @@ impl Pages for LogLines {
 
 struct StreamLines {
     app: Arc<App>,
+    store: Arc<dyn EventStore>,
     fields: Fields,
     /// `limit` is what is still to be sent.
     read: ReadStream,
@@ -370,19 +387,24 @@ struct StreamLines {
 
 impl Pages for StreamLines {
     async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
-        let page = match self.first.take() {
-            Some(page) => page,
-            None if self.read.limit == 0 => return Ok(None),
-            None => {
-                let limit = page_limit(&self.app, self.read.limit);
-                self.app.store.read_stream(ReadStream { limit, ..self.read.clone() }).await?
+        loop {
+            let page = match self.first.take() {
+                Some(page) => page,
+                None if self.read.limit == 0 => return Ok(None),
+                None => {
+                    let limit = page_limit(&self.app, self.read.limit);
+                    self.store.read_stream(ReadStream { limit, ..self.read.clone() }).await?
+                }
+            };
+            self.read.limit -= page.events.len();
+            match page.next {
+                Some(next) => self.read.from = Some(next),
+                None => self.read.limit = 0,
             }
-        };
-        self.read.limit -= page.events.len();
-        match page.next {
-            Some(next) => self.read.from = Some(next),
-            None => self.read.limit = 0,
+            // A page may be empty though others follow, where its events are passed over.
+            if !page.events.is_empty() {
+                return Ok(Some(written_lines(&page.events, &self.fields)));
+            }
         }
-        Ok((!page.events.is_empty()).then(|| written_lines(&page.events, &self.fields)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::routing::{MethodRouter, delete, get, post};
 
-use super::{App, append, ask, operations, pages, projections, read};
+use super::{App, append, ask, operations, pages, projections, read, readers, schema_registry};
 use crate::tokens::Role;
 
 /// One path and method, or one gRPC method.
@@ -35,11 +35,11 @@ pub(crate) enum Lasts {
     AsLongAsItTakes,
 }
 
-const fn row(method: &'static str, path: &'static str, needs: Option<Role>) -> Row {
+pub(super) const fn row(method: &'static str, path: &'static str, needs: Option<Role>) -> Row {
     Row { method, path, needs, lasts: Lasts::Shortly }
 }
 
-const fn lasting(method: &'static str, path: &'static str, needs: Role, lasts: Lasts) -> Row {
+pub(super) const fn lasting(method: &'static str, path: &'static str, needs: Role, lasts: Lasts) -> Row {
     Row { method, path, needs: Some(needs), lasts }
 }
 
@@ -63,6 +63,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/v1/streams", Some(Role::Read)),
     row("GET", "/v1/streams/{stream}", Some(Role::Read)),
     row("GET", "/v1/streams/{stream}/state", Some(Role::Read)),
+    row("GET", "/v1/readers", Some(Role::Read)),
     lasting("POST", "/v1/sql", Role::Read, Lasts::UntilItsDeadline),
     lasting("GET", "/v1/read-models/{table}", Role::Read, Lasts::UntilItsDeadline),
     lasting("GET", "/v1/read-models/{table}/diff", Role::Read, Lasts::UntilItsDeadline),
@@ -98,6 +99,17 @@ pub(crate) const TABLE: &[Row] = &[
     // A lease lets its holder keep others from their work, so it takes the right to write.
     grpc("/pacioli.v1.EventStore/AcquireLease", Some(Role::Append), Lasts::Shortly),
     grpc("/pacioli.v1.EventStore/ReleaseLease", Some(Role::Append), Lasts::Shortly),
+    // What is registered decides what everybody may append.
+    grpc("/pacioli.v1.Schemas/Register", Some(Role::Admin), Lasts::UntilItsDeadline),
+    grpc("/pacioli.v1.Schemas/GetSchema", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.Schemas/ListSchemas", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.Schemas/DeleteSchema", Some(Role::Admin), Lasts::UntilItsDeadline),
+    grpc("/pacioli.v1.Schemas/Compare", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.Schemas/SetSetting", Some(Role::Admin), Lasts::Shortly),
+    grpc("/pacioli.v1.Schemas/GetSettings", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.Schemas/Impact", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.Schemas/ListReaders", Some(Role::Read), Lasts::Shortly),
+    grpc("/pacioli.v1.Schemas/ForgetReader", Some(Role::Admin), Lasts::Shortly),
     grpc("/pacioli.v1.Admin/Backup", Some(Role::Admin), Lasts::AsLongAsItTakes),
     grpc("/grpc.health.v1.Health/Check", None, Lasts::Shortly),
     grpc("/grpc.health.v1.Health/Watch", None, Lasts::WhileAnswering),
@@ -105,8 +117,16 @@ pub(crate) const TABLE: &[Row] = &[
     grpc("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Role::Read), Lasts::WhileAnswering),
 ];
 
+/// All there is: what is ours, and what has the form of another schema registry.
+pub(super) fn all() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().chain(schema_registry::TABLE)
+}
+
 /// What answers a row; `None` for gRPC, whose services answer themselves.
 pub(super) fn handler(row: &Row) -> Option<MethodRouter<Arc<App>>> {
+    if let Some(handler) = schema_registry::handler(row) {
+        return Some(handler);
+    }
     Some(match (row.method, row.path) {
         (GRPC, _) => return None,
         ("POST", STREAM_EVENTS) => post(append::to_one_stream),
@@ -116,6 +136,7 @@ pub(super) fn handler(row: &Row) -> Option<MethodRouter<Arc<App>>> {
         ("GET", "/v1/streams") => get(read::streams),
         ("GET", "/v1/streams/{stream}") => get(read::stream),
         ("GET", "/v1/streams/{stream}/state") => get(read::state),
+        ("GET", "/v1/readers") => get(readers::list),
         ("POST", "/v1/sql") => post(ask::sql),
         ("GET", "/v1/read-models/{table}") => get(ask::lookup),
         ("GET", "/v1/read-models/{table}/diff") => get(ask::diff),
@@ -148,7 +169,7 @@ pub(super) fn grpc_row(path: &str) -> Option<&'static Row> {
 
 /// The rows of a path as the router matched it.
 pub(super) fn rows_of(matched: &str) -> impl Iterator<Item = &'static Row> + use<'_> {
-    TABLE.iter().filter(move |row| row.method != GRPC && row.path == matched)
+    all().filter(move |row| row.method != GRPC && row.path == matched)
 }
 
 #[cfg(test)]

@@ -1,0 +1,89 @@
+//! Two servers over one PostgreSQL: what one registers holds on the other at once.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use pacioli_api::schemas::{Registered, Registration};
+use pacioli_client::Client;
+use pacioli_core::schemas::{OnNewer, Shape};
+use pacioli_core::{Delivery, EventStore, ReadError, Subscribe};
+use pacioli_server::{OpenOptions, open_store_with};
+use serde_json::json;
+
+use crate::registry::{TO_V3, V1, V2, V3, order_placed};
+use crate::support::{PATIENCE, TestServer, config};
+
+async fn server(url: &str) -> TestServer {
+    // The cluster does not sync, since nobody pulls its plug.
+    let options = OpenOptions { accept_data_loss: true, ..OpenOptions::default() };
+    let opened = open_store_with(url, options).await.unwrap();
+    TestServer::with_schemas(config(), &opened).await
+}
+
+async fn register(client: &Client, text: &str, upcaster: Option<&str>) -> Registered {
+    client.schemas().register(&order_placed(text, upcaster)).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_one_server_registers_is_enforced_and_understood_on_the_other() {
+    let url = tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("schemas_shared")).await.unwrap();
+    let (one, other) = (server(&url).await, server(&url).await);
+    let (client, others) = (one.client(), other.client());
+    register(&client, V1, None).await;
+    // The first append behind it meets it, whoever takes it.
+    let wrong = other.append("order-1", r#"[{"type":"OrderPlaced","data":{"amount":"five"}}]"#, &[]).await;
+    assert_eq!(wrong.problem(400).0, "schema-violated");
+    let placed = other.append("order-1", r#"[{"type":"OrderPlaced","data":{"amount":5}}]"#, &[]).await;
+    assert_eq!(placed.status, 201, "{}", placed.text());
+
+    let understands = vec!["OrderPlaced:^1".parse().unwrap()];
+    let shape = Shape { understands, on_newer: OnNewer::Stop, raw: false };
+    let reader = others.with_reader("billing").with_shape(shape);
+    let mut deliveries = reader.subscribe(Subscribe::default()).await.unwrap();
+    register(&client, V2, None).await;
+    let refused = client.schemas().register(&order_placed(V3, Some(TO_V3))).await.unwrap_err();
+    assert!(refused.detail().contains("billing"), "the reader of the other server is known: {refused}");
+    let acknowledged = vec!["billing".to_owned()];
+    let last = Registration { acknowledged, ..order_placed(V3, Some(TO_V3)) };
+    assert_eq!(client.schemas().register(&last).await.unwrap().version, 3);
+    let newest = one.append("order-1", r#"[{"type":"OrderPlaced","data":{"amount_cents":700}}]"#, &[]).await;
+    assert_eq!(newest.status, 201, "{}", newest.text());
+
+    let mut seen = Vec::new();
+    let withheld = loop {
+        match tokio::time::timeout(PATIENCE, deliveries.next()).await.expect("in time").expect("it says why it ends") {
+            Ok(Delivery::Events { events, .. }) => {
+                seen.extend(events.iter().map(|event| event.event_type.as_str().to_owned()));
+            }
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&withheld, ReadError::Withheld(withheld) if withheld.schema_version == 3), "{withheld}");
+    assert_eq!(seen.iter().filter(|name| *name == "OrderPlaced").count(), 1);
+    // Within some seconds the other one lifts what is stored, too.
+    let lifted = async {
+        loop {
+            let events = other.get("/v1/events?type=OrderPlaced").await.json();
+            if events[0]["data"] == json!({ "amount_cents": 5 }) {
+                return events;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let events = tokio::time::timeout(PATIENCE, lifted).await.expect("it hears of the registration");
+    assert_eq!((&events[0]["schemaversion"], &events[1]["schemaversion"]), (&json!(3), &json!(3)));
+    // Both register at once, and one of them thinks again.
+    let race = |client: Client, name: &'static str| async move {
+        let mut registration = order_placed(V1, None);
+        registration.proposed.event_type = crate::registry::event_type(name);
+        client.schemas().register(&registration).await.unwrap().version
+    };
+    let raced = futures::future::join_all((0..6).map(|n| {
+        let names = ["A", "B", "C", "D", "E", "F"];
+        race(if n % 2 == 0 { client.clone() } else { others.clone() }, names[n])
+    }));
+    assert_eq!(raced.await, [1; 6]);
+    let all = others.schemas().registry(None).await.unwrap();
+    assert_eq!((all.generation.0, all.schemas.len()), (9, 9));
+}
