@@ -5,7 +5,8 @@
 //! queue, the same batches and the same transport over a store that only writes the bytes to one file and syncs it.
 //!
 //! Read [`append`] first; [`mod@read`], [`subscribe`] and [`grow`] follow its shape. [`child`] starts the processes under test.
-//! Read models are measured through [`models::Models`]: [`rebuild`], [`lag`], [`lookup`] and [`analyst`].
+//! Read models are measured through [`models::Models`]: [`rebuild`], [`lag`], [`lookup`] and [`analyst`]; a registry of schemas
+//! through [`schemas::Registry`].
 
 pub mod analyst;
 pub mod append;
@@ -21,6 +22,7 @@ pub mod random;
 pub mod read;
 pub mod rebuild;
 pub mod report;
+pub mod schemas;
 pub mod subscribe;
 
 use std::sync::Arc;

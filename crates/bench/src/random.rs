@@ -77,7 +77,7 @@ impl Events {
     /// # Errors
     /// [`BenchError::Usage`] where no JSON text has that length, or there are no streams.
     pub fn new(seed: u64, parameters: &Parameters) -> Result<Events, BenchError> {
-        let Parameters { streams, payload_bytes: payload, event_types, .. } = *parameters;
+        let Parameters { streams, payload_bytes: payload, event_types, ten_fields, .. } = *parameters;
         if streams == 0 {
             return Err(BenchError::Usage("--streams must be at least 1".to_owned()));
         }
@@ -87,7 +87,19 @@ impl Events {
             ));
         }
         let mut random = Random::new(seed);
-        let payloads = (0..PAYLOADS).map(|_| payload_of(payload, &mut random)).collect();
+        let payloads: Option<_> =
+            (0..PAYLOADS)
+                .map(|_| {
+                    if ten_fields {
+                        ten_fields_of(payload, &mut random)
+                    } else {
+                        Some(payload_of(payload, &mut random))
+                    }
+                })
+                .collect();
+        let too_short =
+            || BenchError::Usage(format!("--payload must be at least {TEN_FIELDS_BYTES_MIN} for ten fields"));
+        let payloads = payloads.ok_or_else(too_short)?;
         let names = EVENT_TYPES.iter().take(event_types.max(1));
         let event_types: Result<_, _> = names.map(|name| EventType::new(*name)).collect();
         let event_types = event_types.map_err(|error| BenchError::Usage(error.to_string()))?;
@@ -139,6 +151,21 @@ fn payload_of(length: usize, random: &mut Random) -> Bytes {
     Bytes::from(text)
 }
 
+/// Bytes of the shortest data with ten fields.
+const TEN_FIELDS_BYTES_MIN: usize = 180;
+
+/// JSON of exactly `length` bytes with the ten fields of [`crate::schemas::VERSIONS`]; `None` where they do not fit.
+fn ten_fields_of(length: usize, random: &mut Random) -> Option<Bytes> {
+    let (amount, account, customer) =
+        (100_000 + random.below(900_000), random.below(100_000_000), random.below(100_000_000));
+    let start = format!(
+        r#"{{"amount":{amount},"currency":"EUR","account":"a-{account:08}","customer":"c-{customer:08}","channel":"web","country":"CH","is_gift":false,"rate":1.25,"lines":[1,2,3],"note":""#
+    );
+    let end = r#""}"#;
+    let padding = length.checked_sub(start.len() + end.len()).filter(|_| length >= TEN_FIELDS_BYTES_MIN)?;
+    Some(Bytes::from(format!("{start}{}{end}", "x".repeat(padding))))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -159,6 +186,22 @@ mod tests {
 
     fn parameters(streams: u64, payload_bytes: usize) -> Parameters {
         Parameters { streams, payload_bytes, ..Parameters::default() }
+    }
+
+    #[test]
+    fn ten_fields_are_what_their_schema_says() {
+        let mut random = Random::new(1);
+        for length in [TEN_FIELDS_BYTES_MIN, 200, 1_000] {
+            let payload = ten_fields_of(length, &mut random).unwrap();
+            assert_eq!(payload.len(), length);
+            let fields: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+            let schema: serde_json::Value = serde_json::from_str(crate::schemas::VERSIONS[0].text).unwrap();
+            let described = schema["properties"].as_object().unwrap();
+            assert_eq!(fields.as_object().unwrap().len(), 10);
+            assert!(fields.as_object().unwrap().keys().all(|name| described.contains_key(name)));
+        }
+        let short = Parameters { ten_fields: true, ..parameters(1, TEN_FIELDS_BYTES_MIN - 1) };
+        assert!(matches!(Events::new(1, &short), Err(BenchError::Usage(_))));
     }
 
     #[test]

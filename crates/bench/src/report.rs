@@ -122,6 +122,8 @@ pub struct Parameters {
     pub event_types: usize,
     /// Bytes of an event's data.
     pub payload_bytes: usize,
+    /// Whether that has the ten fields of [`crate::schemas::VERSIONS`], and not two.
+    pub ten_fields: bool,
     /// Network connections; 0 in process.
     pub connections: usize,
     /// Measured seconds; 0 where the count of events decides.
@@ -173,6 +175,16 @@ pub struct Report {
     pub sync_p99_ms: Option<f64>,
     /// `sync_events_per_second` divided by `events_per_second`.
     pub ratio_with_sync: Option<f64>,
+    /// The same run once the events have a schema of ten fields that each is held against; null where it was not asked for.
+    pub schema_events_per_second: Option<f64>,
+    /// The p99 of an append then.
+    pub schema_p99_ms: Option<f64>,
+    /// `schema_events_per_second` divided by `events_per_second`.
+    pub ratio_with_schema: Option<f64>,
+    /// The same events read as they were stored, where the run lifted them over two versions; null where it did not.
+    pub raw_events_per_second: Option<f64>,
+    /// `events_per_second` divided by `raw_events_per_second`.
+    pub ratio_to_raw: Option<f64>,
     /// Transactions a second of the clients beside the run; null where there were none.
     pub user_transactions_per_second: Option<f64>,
     /// Their p99, from BEGIN to the answer to COMMIT.
@@ -211,6 +223,11 @@ impl Report {
             sync_events_per_second: None,
             sync_p99_ms: None,
             ratio_with_sync: None,
+            schema_events_per_second: None,
+            schema_p99_ms: None,
+            ratio_with_schema: None,
+            raw_events_per_second: None,
+            ratio_to_raw: None,
             user_transactions_per_second: None,
             user_transaction_p99_ms: None,
             events: measured.events,
@@ -239,6 +256,25 @@ impl Report {
         self.sync_events_per_second = Some(round(rate, 1));
         self.sync_p99_ms = Some(sync.latencies.millis_at(0.99));
         self.ratio_with_sync = (self.events_per_second > 0.0).then(|| round(rate / self.events_per_second, 3));
+        self
+    }
+
+    /// Adds the same run with events that are held against a schema.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &Measured) -> Report {
+        let rate = schema.events_per_second();
+        self.schema_events_per_second = Some(round(rate, 1));
+        self.schema_p99_ms = Some(schema.latencies.millis_at(0.99));
+        self.ratio_with_schema = (self.events_per_second > 0.0).then(|| round(rate / self.events_per_second, 3));
+        self
+    }
+
+    /// Adds the same read of events as they were stored.
+    #[must_use]
+    pub fn with_raw(mut self, raw: &Measured) -> Report {
+        let rate = raw.events_per_second();
+        self.raw_events_per_second = Some(round(rate, 1));
+        self.ratio_to_raw = (rate > 0.0).then(|| round(self.events_per_second / rate, 3));
         self
     }
 
@@ -275,6 +311,8 @@ mod tests {
         assert_eq!((report.copy_events_per_second, report.ratio_to_copy), (Some(300.0), Some(0.5)));
         let report = report.with_sync(&run(150));
         assert_eq!((report.sync_events_per_second, report.ratio_with_sync), (Some(75.0), Some(0.5)));
+        let report = report.with_schema(&run(270)).with_raw(&run(400));
+        assert_eq!((report.ratio_with_schema, report.ratio_to_raw), (Some(0.9), Some(0.75)));
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl Failure {
         self
     }
 
+    /// The same with another exit code.
+    #[must_use]
+    pub(crate) fn with_code(self, code: Code) -> Failure {
+        Failure { code: Some(code), ..self }
+    }
+
     /// What happened at `what`.
     pub(crate) fn io(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Failure {
         move |error| Failure::failed(format!("{what}: {error}"))
@@ -136,6 +142,10 @@ impl From<ReadError> for Failure {
             ReadError::Rewound { to } => {
                 failure.hint(format!("Go on with `--after {to}`, and undo what came from after it."))
             }
+            ReadError::Withheld(_) => failure.hint(
+                "Say with --accept TYPE:RANGE what is understood, or pass over the rest with --on-newer skip; `pacioli schema \
+                 show TYPE` shows the newer shape.",
+            ),
             _ => failure,
         }
     }
@@ -155,7 +165,7 @@ impl From<Conflict> for Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Failure {
-        Problem::from(&refusal).into()
+        Problem::from(&refusal).in_one_stream(false).into()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pacioli_core::EventStore;
+use pacioli_server::schemas::Registry;
 use pacioli_server::{Models, Server, ServerConfig, ServerError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -19,10 +20,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Serves `store` and its read models on a free port of the loopback.
-    pub(crate) async fn start(store: Arc<dyn EventStore>, models: Models) -> Result<Host, Failure> {
+    /// Serves `store`, its read models and its schemas on a free port of the loopback.
+    pub(crate) async fn start(
+        store: Arc<dyn EventStore>,
+        models: Models,
+        schemas: Option<Registry>,
+    ) -> Result<Host, Failure> {
         let config = ServerConfig { listen: "127.0.0.1:0".to_owned(), ..ServerConfig::default() };
-        let server = Server::listen(config).await?.serve(store, models).await;
+        let server = Server::listen(config).await?.serve(store, models, schemas).await;
         let url = format!("http://{}", server.address());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async move {

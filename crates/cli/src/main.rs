@@ -14,6 +14,7 @@ mod output;
 mod pipeline;
 mod progress;
 mod read_models;
+mod shape;
 mod target;
 
 use std::process::ExitCode;

@@ -59,7 +59,9 @@ impl Pipeline {
             Target::Server(client) => {
                 Lane::Server { appender: client.appender(in_flight_max), answers: FuturesOrdered::new() }
             }
-            Target::InProcess(store) => Lane::InProcess { store: Arc::clone(store), answers: FuturesOrdered::new() },
+            Target::InProcess(opened) => {
+                Lane::InProcess { store: Arc::clone(&opened.store), answers: FuturesOrdered::new() }
+            }
         };
         Pipeline { lane, in_flight_max, waiting: VecDeque::new(), bytes: 0 }
     }

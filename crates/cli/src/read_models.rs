@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use pacioli_client::Client;
 use pacioli_client::http::{Ask, HttpAnswer, HttpError};
+use pacioli_client::{Client, SchemasClient};
 use pacioli_server::{Models, OpenReadModels};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,12 +28,13 @@ impl ReadModelsDoor {
     /// Opens what the options name, for a command that only `reads` or for one that does something. A store that is not
     /// there is not made.
     async fn open(store: &StoreArgs, reads: bool) -> Result<ReadModelsDoor, Failure> {
-        let (store, engine) = match store.open_engine(reads).await? {
+        let opened = match store.open_engine(reads).await? {
             OpenedEngine::Server(client) => return Ok(ReadModelsDoor { client, host: None }),
-            OpenedEngine::InProcess(store, engine) => (store, engine),
+            OpenedEngine::InProcess(opened) => opened,
         };
-        let models = Box::pin(engine.open_read_models(OpenReadModels::default())).await?;
-        let host = Host::start(store, Models::On(models)).await?;
+        let options = OpenReadModels { schemas: Some(opened.schemas.clone()), ..OpenReadModels::default() };
+        let models = Box::pin(opened.engine.open_read_models(options)).await?;
+        let host = Host::start(opened.store, Models::On(models), Some(opened.schemas)).await?;
         let Target::Server(client) = host.connect().await? else { unreachable!("a host is a server") };
         Ok(ReadModelsDoor { client, host: Some(host) })
     }
@@ -54,6 +55,11 @@ impl ReadModelsDoor {
     /// Whether the projections run only as long as this process does.
     pub(crate) fn is_in_process(&self) -> bool {
         self.host.is_some()
+    }
+
+    /// The schema registry of the store.
+    pub(crate) fn schemas(&self) -> SchemasClient {
+        self.client.schemas()
     }
 
     /// Asks, and gives the answer as it comes.

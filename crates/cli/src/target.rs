@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use pacioli_client::{Client, ClientConfig};
 use pacioli_core::{Clock, EventStore, SystemClock};
-use pacioli_server::{EngineSource, OpenError, OpenOptions, Opened};
+use pacioli_server::{OpenError, OpenOptions, Opened};
 
 use tokio::net::TcpStream;
 
@@ -69,7 +69,7 @@ pub(crate) enum Place {
 /// An opened store.
 pub(crate) enum Target {
     /// In this process.
-    InProcess(Arc<dyn EventStore>),
+    InProcess(Box<Opened>),
     /// Behind a server's port.
     Server(Client),
 }
@@ -77,7 +77,7 @@ pub(crate) enum Target {
 /// An opened store, with what keeps its read models.
 pub(crate) enum OpenedEngine {
     /// In this process.
-    InProcess(Arc<dyn EventStore>, EngineSource),
+    InProcess(Box<Opened>),
     /// Behind a server's port.
     Server(Client),
 }
@@ -86,7 +86,7 @@ impl Target {
     /// The store, whatever it is.
     pub(crate) fn store(&self) -> Arc<dyn EventStore> {
         match self {
-            Target::InProcess(store) => Arc::clone(store),
+            Target::InProcess(opened) => Arc::clone(&opened.store),
             Target::Server(client) => Arc::new(client.clone()),
         }
     }
@@ -112,9 +112,14 @@ impl StoreArgs {
 
     /// Opens a store that must be there: whoever only reads has nothing to look for in one that would be made for it.
     pub(crate) async fn open_existing(&self) -> Result<Arc<dyn EventStore>, Failure> {
+        Ok(self.open_existing_target().await?.store())
+    }
+
+    /// The same, and tells what it is.
+    pub(crate) async fn open_existing_target(&self) -> Result<Target, Failure> {
         // Whoever appends nothing loses nothing.
         let options = OpenOptions { must_exist: true, accept_data_loss: self.is_postgres(), ..OpenOptions::default() };
-        Ok(self.open_with(options).await?.store())
+        self.open_with(options).await
     }
 
     /// Opens it.
@@ -143,9 +148,9 @@ impl StoreArgs {
                     accept_data_loss: is_postgres && reads,
                     ..OpenOptions::default()
                 };
-                let Opened { store, made, engine } = open_store(&url, options).await?;
-                made.iter().for_each(|line| say(line));
-                Ok(OpenedEngine::InProcess(store, engine))
+                let opened = open_store(&url, options).await?;
+                opened.made.iter().for_each(|line| say(line));
+                Ok(OpenedEngine::InProcess(Box::new(opened)))
             }
         }
     }
@@ -160,10 +165,10 @@ impl StoreArgs {
             Place::Store(url) => {
                 // A command is short: a slot would cost the database more than a look now and then.
                 let poll_only = is_postgres(&url);
-                let Opened { store, made, .. } = open_store(&url, OpenOptions { poll_only, ..options }).await?;
+                let opened = open_store(&url, OpenOptions { poll_only, ..options }).await?;
                 // A schema that was mistyped would else be another ledger, and nobody would know.
-                made.iter().for_each(|line| say(line));
-                Ok(Target::InProcess(store))
+                opened.made.iter().for_each(|line| say(line));
+                Ok(Target::InProcess(Box::new(opened)))
             }
         }
     }

@@ -70,6 +70,28 @@ fn without_a_target_a_bench_starts_a_server_of_its_own_and_says_so() {
 }
 
 #[test]
+fn what_a_schema_costs_is_measured_in_the_same_run() {
+    let short = ["append", "--no-floor", "--schema", "--seconds", "0.5", "--warm-up", "0.1", "--streams", "100"];
+    for where_to in [&["--store", "sqlite:"][..], &["--spawn-server"]] {
+        let report = bench(&[&short[..], where_to].concat());
+        for field in ["schema_events_per_second", "schema_p99_ms", "ratio_with_schema"] {
+            assert!(report[field].as_f64().unwrap() > 0.0, "{field}: {report}");
+        }
+        let lifted = bench(&[&["read", "--lift", "--events", "2000"], where_to].concat());
+        assert_eq!(lifted["events"], 2_003, "those, and what records the three versions: {lifted}");
+        for field in ["raw_events_per_second", "ratio_to_raw"] {
+            assert!(lifted[field].as_f64().unwrap() > 0.0, "{field}: {lifted}");
+        }
+    }
+    let asked = bench(&["schema", "--spawn-server", "--connections", "2", "--types", "5", "--seconds", "0.5"]);
+    for kind in ["lookups", "checks"] {
+        assert!(asked[kind]["per_second"].as_f64().unwrap() > 0.0, "{asked}");
+    }
+    run(["bench", "schema", "--store", "sqlite:"]).fails(2, "--spawn-server");
+    run(["bench", "append", "--store", "sqlite:", "--schema", "--payload", "20"]).fails(2, "--payload");
+}
+
+#[test]
 fn grow_reports_each_step_and_the_restart() {
     let grown = bench(&["grow", "--spawn-server", "--events", "3000", "--streams", "300", "--batch", "50"]);
     assert_eq!(grown["events"], 3_000);

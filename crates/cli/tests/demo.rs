@@ -40,6 +40,9 @@ fn the_story_is_whole_and_short_and_always_the_same() {
         "{\"accounts\":1001,",
         "--as-of 2024-11-10T12:00:00Z",
         "{\"amount\":150}",
+        "pacioli schema register MoneyDeposited",
+        "refuses it: /amount",
+        "version 2 (1.1.0)",
         " events/s",
     ] {
         assert!(told.out.contains(part), "{part}: {}", told.out);

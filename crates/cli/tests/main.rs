@@ -15,5 +15,6 @@ mod postgres_benches;
 mod read_models;
 mod readme;
 mod reads;
+mod schemas;
 mod servers;
 mod usage;

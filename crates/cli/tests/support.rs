@@ -186,13 +186,15 @@ pub(crate) fn text(path: &Path) -> String {
 }
 
 /// Every command that reads and changes nothing, as it is called; `copy` is where those write that write a file.
-pub(crate) fn commands_that_only_read(copy: &str) -> [Vec<&str>; 7] {
+pub(crate) fn commands_that_only_read(copy: &str) -> [Vec<&str>; 9] {
     [
         vec!["read", "a-1"],
         vec!["log"],
         vec!["log", "--follow"],
         vec!["streams"],
         vec!["head"],
+        vec!["schema", "list"],
+        vec!["check"],
         vec!["export", copy],
         vec!["backup", copy],
     ]

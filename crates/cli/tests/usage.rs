@@ -2,7 +2,7 @@
 
 use crate::support::{commands_that_only_read, pacioli, run};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "demo",
     "serve",
     "append",
@@ -11,6 +11,8 @@ const COMMANDS: [&str; 20] = [
     "streams",
     "head",
     "projection",
+    "schema",
+    "check",
     "query",
     "diff",
     "import",
@@ -42,6 +44,11 @@ fn every_command_shows_examples() {
     ] {
         let long = run(["projection", projection, "--help"]);
         let example = format!("  pacioli projection {projection}");
+        assert!(long.code == 0 && long.out.contains("Examples:\n") && long.out.contains(&example), "{}", long.out);
+    }
+    for schema in ["register", "check", "diff", "impact", "list", "show", "delete", "level", "mode"] {
+        let long = run(["schema", schema, "--help"]);
+        let example = format!("  pacioli schema {schema}");
         assert!(long.code == 0 && long.out.contains("Examples:\n") && long.out.contains(&example), "{}", long.out);
     }
     assert!(run(["--version"]).out.starts_with("pacioli "));

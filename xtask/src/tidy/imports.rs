@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (HARNESS, &[]),
     ("projection", &["core"]),
     ("sqlite", &["core", "projection"]),
-    ("postgres", &["core", "projection"]),
+    ("postgres", &["core", "projection", "schema"]),
     ("schema", &["core"]),
     ("macros", &[]),
     ("framework", &["core", "macros"]),
@@ -24,11 +24,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("client", &["api", "core"]),
     ("server", &["api", "core", "projection", "sqlite", "postgres", "schema"]),
     ("bench", &["api", "client", "server", "projection", "sqlite", "core"]),
-    ("cli", &["bench", "client", "server", "sqlite", "postgres", "projection", "api", "core"]),
+    ("cli", &["bench", "client", "server", "schema", "sqlite", "postgres", "projection", "api", "core"]),
 ];
 
-/// Tests may go further: every crate to core's conformance suite and to any engine.
-const ALLOWED_IN_TESTS: &[&str] = &["core", "sqlite", "postgres"];
+/// Tests may go further: every crate to core's conformance suite, to any engine and to the schema gate.
+const ALLOWED_IN_TESTS: &[&str] = &["core", "sqlite", "postgres", "schema"];
 /// The conformance suite runs through a real port, so the tests of each end need the other end.
 const ALLOWED_PAIR_IN_TESTS: [&str; 2] = ["client", "server"];
 

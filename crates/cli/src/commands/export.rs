@@ -19,7 +19,7 @@ use crate::target::StoreArgs;
 /// Write the log as NDJSON: one CloudEvents 1.0 object a line, which `pacioli import` takes
 ///
 /// The file appears under its name only when it is whole, and an existing file is never overwritten. It is compressed
-/// where its name ends in .gz.
+/// where its name ends in .gz. Events are written as they were stored, and not in the newest shape.
 #[derive(Args, Debug)]
 #[command(after_long_help = r#"Examples:
   pacioli export log.ndjson.gz
@@ -46,7 +46,7 @@ impl Export {
             return Err(Failure::failed(format!("{} exists already", self.file.display()))
                 .hint("An export never overwrites a file; name another one."));
         }
-        let store = self.store.open_existing().await?;
+        let store = crate::shape::raw(self.store.open_existing_target().await?).await?;
         if to_stdout {
             let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
             self.write(&*store, &mut out).await?;

@@ -28,7 +28,8 @@ pub(crate) struct FloorServer {
 impl FloorServer {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let host =
-            Host::start(self.open().await?, Models::Off { why: "it is the floor of a benchmark".to_owned() }).await?;
+            Host::start(self.open().await?, Models::Off { why: "it is the floor of a benchmark".to_owned() }, None)
+                .await?;
         say(&format!("the floor listens on {}", host.url()));
         stdin_closed().await;
         host.stop().await

@@ -14,6 +14,7 @@ use pacioli_core::{
 
 use crate::failure::Failure;
 use crate::output::{Column, Form, OutputArgs, Table};
+use crate::shape::ShapeArgs;
 use crate::target::StoreArgs;
 
 const COLUMNS: &[Column] = &[
@@ -34,7 +35,8 @@ const PAGE_EVENTS: u64 = 2_000;
 #[command(after_long_help = r#"Examples:
   pacioli log
   pacioli log --category account --type MoneyDeposited --limit 10
-  pacioli log --after 0:1234 --follow"#)]
+  pacioli log --after 0:1234 --follow
+  pacioli log --accept OrderPlaced:^1 --on-newer skip --reader billing"#)]
 pub(crate) struct Log {
     #[command(flatten)]
     filter: FilterArgs,
@@ -47,6 +49,8 @@ pub(crate) struct Log {
     /// Go on with new events as they come, until Ctrl-C
     #[arg(long)]
     follow: bool,
+    #[command(flatten)]
+    shape: ShapeArgs,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -87,7 +91,7 @@ impl FilterArgs {
 
 impl Log {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.store.open_existing().await?;
+        let store = self.shape.see(self.store.open_existing_target().await?).await?;
         let mut printer = EventPrinter::new(self.output.form(), self.fields.clone());
         if !self.follow {
             let limit = self.limit.unwrap_or(u64::MAX);

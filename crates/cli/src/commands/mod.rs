@@ -3,6 +3,7 @@
 mod append;
 mod backup;
 mod bench;
+mod check;
 mod completions;
 mod demo;
 mod diff;
@@ -19,6 +20,7 @@ mod projection;
 mod query;
 mod read;
 mod rows;
+mod schema;
 mod serve;
 mod streams;
 mod token;
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Streams(streams::Streams),
     Head(head::Head),
     Projection(projection::Projection),
+    Schema(schema::Schema),
+    Check(check::Check),
     Query(query::Query),
     Diff(diff::Diff),
     Import(import::Import),
@@ -83,6 +87,8 @@ impl Command {
             Command::Streams(command) => command.run().await,
             Command::Head(command) => command.run().await,
             Command::Projection(command) => command.run().await,
+            Command::Schema(command) => command.run().await,
+            Command::Check(command) => command.run().await,
             Command::Query(command) => command.run().await,
             Command::Diff(command) => command.run().await,
             Command::Import(command) => command.run().await,

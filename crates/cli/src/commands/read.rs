@@ -9,6 +9,7 @@ use pacioli_projection::past::version_as_of;
 use super::log::EventPrinter;
 use crate::failure::{Code, Failure};
 use crate::output::OutputArgs;
+use crate::shape::ShapeArgs;
 use crate::target::StoreArgs;
 
 /// Events of one page.
@@ -22,6 +23,7 @@ const PAGE_EVENTS: u64 = 1_000;
   pacioli read account-1
   pacioli read account-1 --from 10 --limit 5
   pacioli read account-1 --backward --limit 1     # the last event
+  pacioli read account-1 --raw                    # as it was stored, and not in the newest shape
   pacioli read account-1 --as-of 2026-11-17T15:00:00Z
   pacioli read account-1 --fields /amount         # of the data, the amount only"#)]
 pub(crate) struct Read {
@@ -43,6 +45,8 @@ pub(crate) struct Read {
     #[arg(long, value_name = "FIELDS", default_value = "all")]
     fields: Fields,
     #[command(flatten)]
+    shape: ShapeArgs,
+    #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -50,7 +54,7 @@ pub(crate) struct Read {
 
 impl Read {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.store.open_existing().await?;
+        let store = self.shape.see(self.store.open_existing_target().await?).await?;
         let mut printer = EventPrinter::new(self.output.form(), self.fields.clone());
         let direction = if self.backward { Direction::Backward } else { Direction::Forward };
         let mut from = self.from;

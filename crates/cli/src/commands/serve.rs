@@ -111,10 +111,10 @@ impl Serve {
             poll_only: self.poll,
             ..OpenOptions::default()
         };
-        let Opened { store, made, engine } = target::open_store(&url, options).await?;
+        let Opened { store, made, engine, schemas } = target::open_store(&url, options).await?;
         made.iter().for_each(|line| self.say(line, serde_json::json!({ "made": line })));
-        let models = self.read_models.open(&engine, self.log_format).await?;
-        let server = listening.serve(Arc::clone(&store), models.clone()).await;
+        let models = self.read_models.open(&engine, &schemas, self.log_format).await?;
+        let server = listening.serve(Arc::clone(&store), models.clone(), Some(schemas)).await;
         self.say_where(&server, &url)?;
         // Before the first request, so that who asks for a read model at once does not find it missing.
         self.read_models.register(&models, &engine, files, self.log_format).await?;

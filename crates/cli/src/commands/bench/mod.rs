@@ -7,6 +7,8 @@ mod lag;
 mod lookup;
 mod models;
 mod rebuild;
+mod registry;
+mod schema;
 mod scratch;
 mod subject;
 mod told;
@@ -20,7 +22,9 @@ use pacioli_api::json;
 use pacioli_bench::machine::Machine;
 use pacioli_bench::models::{ReadModel, check_payload};
 use pacioli_bench::random::EVENT_TYPES;
+use pacioli_bench::schemas::VERSIONS;
 use pacioli_bench::{Measured, Parameters, Report, append, read, subscribe};
+use pacioli_core::schemas::Shape;
 
 use crate::failure::Failure;
 use crate::output::{Form, OutputArgs, grouped, say};
@@ -53,7 +57,10 @@ use subject::Subject;
   pacioli bench lag --spawn-server --rate 5000
   pacioli bench lookup --spawn-server --connections 16
   pacioli bench analyst --spawn-server --store postgres://postgres@localhost/shop
-  pacioli bench append --store sqlite: --in-flight 1000 --sync-projection"#)]
+  pacioli bench append --store sqlite: --in-flight 1000 --sync-projection
+  pacioli bench append --spawn-server --connections 64 --writers 64 --in-flight 8 --schema
+  pacioli bench read --spawn-server --lift
+  pacioli bench schema --spawn-server --connections 16"#)]
 pub(crate) struct Bench {
     #[command(subcommand)]
     workload: Workload,
@@ -75,6 +82,8 @@ enum Workload {
     Lag(lag::LagBench),
     /// Read random rows of a read model, one after the other on each connection
     Lookup(lookup::LookupBench),
+    /// Look schemas up and check them, over HTTP, one question after the other on each connection
+    Schema(schema::SchemaBench),
     /// Ask an analyst's questions over a long log, its read models and Rewind
     Analyst(analyst::AnalystBench),
 }
@@ -151,6 +160,9 @@ struct AppendBench {
     /// Run the same load first beside a projection that runs in each append's transaction (`mode: sync`): what it costs
     #[arg(long)]
     sync_projection: bool,
+    /// Give the events ten fields, and run the same load once more when these have a schema: what validating costs
+    #[arg(long)]
+    schema: bool,
     /// Leave the floor and raw COPY out: the ratios are then null
     #[arg(long)]
     no_floor: bool,
@@ -169,6 +181,10 @@ struct ReadBench {
     /// By which call to read
     #[arg(long, value_enum, default_value_t = By::Subscribe)]
     by: By,
+    /// Give the events ten fields and a schema, register two breaks of it, and read the events as they were stored and
+    /// lifted over both: what lifting costs. The log must be empty
+    #[arg(long)]
+    lift: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -207,6 +223,7 @@ impl Bench {
                 Workload::Rebuild(bench) => Box::pin(bench.run()).await,
                 Workload::Lag(bench) => Box::pin(bench.run()).await,
                 Workload::Lookup(bench) => Box::pin(bench.run()).await,
+                Workload::Schema(bench) => Box::pin(bench.run()).await,
                 Workload::Analyst(bench) => Box::pin(bench.run()).await,
             }
         };
@@ -229,6 +246,7 @@ impl Workload {
             Workload::Rebuild(bench) => bench.common(),
             Workload::Lag(bench) => bench.common(),
             Workload::Lookup(bench) => bench.common(),
+            Workload::Schema(bench) => bench.common(),
             Workload::Analyst(bench) => bench.common(),
         }
     }
@@ -245,6 +263,7 @@ impl AppendBench {
             warm_up_seconds: warm_up,
             rate: self.rate,
             user_transactions: self.user_transactions,
+            ten_fields: self.schema,
             ..self.common.parameters(&subject)
         };
         let applications = match (subject.location()?, self.user_transactions) {
@@ -267,6 +286,13 @@ impl AppendBench {
             Some(applications) => Some(applications.stop().await?),
             None => None,
         };
+        let schema = match self.schema {
+            true => {
+                subject.register(1).await?;
+                Some(append::append(subject.connections(), &parameters).await?)
+            }
+            false => None,
+        };
         subject.stop().await?;
         let (mut floor, mut copy) = (None, None);
         if !self.no_floor {
@@ -284,6 +310,9 @@ impl AppendBench {
         }
         if let Some(sync) = sync {
             report = report.with_sync(&sync);
+        }
+        if let Some(schema) = schema {
+            report = report.with_schema(&schema);
         }
         if let Some((latencies, elapsed)) = applications {
             report = report.with_user_transactions(&latencies, elapsed);
@@ -315,15 +344,32 @@ impl ReadBench {
         parameters.seconds = self.seconds.unwrap_or_default();
         parameters.batch = self.common.batch.unwrap_or(100);
         parameters.in_flight = self.common.in_flight.unwrap_or(8);
+        parameters.ten_fields = self.lift;
+        if self.lift {
+            let head = subject.connections()[0].head().await?;
+            if head.iter().any(|place| place.position.0 > 0) {
+                return Err(Failure::usage("--lift registers schemas and needs a store that is empty"));
+            }
+        }
         parameters.events = read::fill(subject.connections(), &parameters).await?;
         let means = match self.by {
             By::Subscribe => read::Means::Subscribe,
             By::Pages => read::Means::Pages,
         };
         // One reader: connections beyond the first only helped to load.
-        let measured = read::read(subject.connections(), means, self.seconds.map(Duration::from_secs_f64)).await?;
+        let at_least = self.seconds.map(Duration::from_secs_f64);
+        if !self.lift {
+            let measured = read::read(subject.connections(), means, at_least).await?;
+            subject.stop().await?;
+            return self.common.print(&Report::new(&measured, None, parameters, machine));
+        }
+        // What was stored without a schema is of version 1.
+        subject.register(VERSIONS.len()).await?;
+        let raw = Shape { raw: true, ..Shape::default() };
+        let raw = read::read(&subject.connections_in(&raw), means, at_least).await?;
+        let lifted = read::read(&subject.connections_in(&Shape::default()), means, at_least).await?;
         subject.stop().await?;
-        self.common.print(&Report::new(&measured, None, parameters, machine))
+        self.common.print(&Report::new(&lifted, None, parameters, machine).with_raw(&raw))
     }
 }
 
@@ -417,6 +463,16 @@ fn rows(report: &Report) -> Vec<(&'static str, String)> {
     {
         rows.push(("sync projection", format!("{}, p99 {p99:.2} ms", rate(sync))));
         rows.push(("ratio with it", format!("{ratio:.2}")));
+    }
+    if let (Some(schema), Some(p99), Some(ratio)) =
+        (report.schema_events_per_second, report.schema_p99_ms, report.ratio_with_schema)
+    {
+        rows.push(("with a schema", format!("{}, p99 {p99:.2} ms", rate(schema))));
+        rows.push(("ratio with it", format!("{ratio:.3}")));
+    }
+    if let (Some(raw), Some(ratio)) = (report.raw_events_per_second, report.ratio_to_raw) {
+        rows.push(("as stored", rate(raw)));
+        rows.push(("ratio to that", format!("{ratio:.3}")));
     }
     if let (Some(rate), Some(p99)) = (report.user_transactions_per_second, report.user_transaction_p99_ms) {
         rows.push(("user transactions", format!("{rate:.0} a second, p99 {p99:.2} ms")));

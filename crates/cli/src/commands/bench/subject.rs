@@ -8,15 +8,19 @@ use pacioli_bench::child::Process;
 use pacioli_bench::floor::FloorStore;
 use pacioli_bench::grow::DiskPart;
 use pacioli_bench::models::{Models, ReadModel};
+use pacioli_bench::schemas::{EVENT_TYPE, Registry, VERSIONS};
 use pacioli_client::Client;
 use pacioli_core::EventStore;
+use pacioli_core::schemas::Shape;
 use pacioli_postgres::baseline::RawCopy;
 use pacioli_postgres::{Location, bench};
 use pacioli_projection::ReadModels;
+use pacioli_server::shapes::Reading;
 use pacioli_server::{EngineSource, OpenOptions, OpenReadModels, Opened, data_directory, postgres_location};
 use tempfile::TempDir;
 
 use super::models::HttpModels;
+use super::registry::OneRegistry;
 use super::{Common, note, scratch};
 use crate::failure::Failure;
 use crate::target::{self, Place, Target};
@@ -30,6 +34,8 @@ pub(super) struct Subject {
     engine: Option<EngineSource>,
     /// The read models, in process, once somebody asked for them.
     models: Option<ReadModels>,
+    /// The registry of schemas, in process.
+    schemas: Option<pacioli_server::schemas::Registry>,
     /// The same connections as clients, over the network.
     clients: Vec<Client>,
     process: Option<Process>,
@@ -113,6 +119,7 @@ impl Subject {
             in_process: true,
             engine: None,
             models: None,
+            schemas: None,
             clients: Vec::new(),
             process: None,
             store: None,
@@ -124,8 +131,10 @@ impl Subject {
     async fn in_process(common: &Common, url: String) -> Result<Subject, Failure> {
         let name = url.split(':').next().unwrap_or(&url).to_owned() + ": in this process";
         let directory = data_directory(&url).map_or_else(|| common.dir.clone(), PathBuf::from);
-        let Opened { store, engine, .. } = target::open_store(&url, OpenOptions::default()).await?;
-        Ok(Subject { connections: vec![store], engine: Some(engine), store: Some(url), ..Subject::of(name, directory) })
+        let Opened { store, engine, schemas, .. } = target::open_store(&url, OpenOptions::default()).await?;
+        let subject = Subject::of(name, directory);
+        let (engine, schemas) = (Some(engine), Some(schemas));
+        Ok(Subject { connections: vec![store], engine, schemas, store: Some(url), ..subject })
     }
 
     async fn spawned(name: &str, common: &Common, url: String, temporary: Option<TempDir>) -> Result<Subject, Failure> {
@@ -218,6 +227,7 @@ impl Subject {
             models.stop().await;
         }
         self.engine = None;
+        self.schemas = None;
         match self.process.take() {
             Some(process) => Ok(process.kill().await?),
             None => Ok(()),
@@ -228,8 +238,8 @@ impl Subject {
     pub(super) async fn restart(&mut self, common: &Common) -> Result<bool, Failure> {
         let Some(url) = self.store.clone().filter(|url| !url.starts_with("memory:")) else { return Ok(false) };
         if self.in_process {
-            let Opened { store, engine, .. } = target::open_store(&url, OpenOptions::default()).await?;
-            (self.connections, self.engine) = (vec![store], Some(engine));
+            let Opened { store, engine, schemas, .. } = target::open_store(&url, OpenOptions::default()).await?;
+            (self.connections, self.engine, self.schemas) = (vec![store], Some(engine), Some(schemas));
         } else {
             self.spawn(common).await?;
         }
@@ -249,6 +259,36 @@ impl Subject {
     /// The connections to it.
     pub(super) fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// The same connections, whose reads come in this shape.
+    pub(super) fn connections_in(&self, shape: &Shape) -> Connections {
+        let reading = || Reading { shape: shape.clone(), ..Reading::default() };
+        let seen = |store: &Arc<dyn EventStore>| match &self.schemas {
+            Some(schemas) => schemas.view(Arc::clone(store), reading()),
+            None => Arc::clone(store),
+        };
+        match self.in_process {
+            true => self.connections.iter().map(seen).collect(),
+            false => self.clients.iter().map(|client| Arc::new(client.with_shape(shape.clone())) as _).collect(),
+        }
+    }
+
+    /// The registry of schemas: one handle for each connection.
+    pub(super) fn registries(&self) -> Vec<Arc<dyn Registry>> {
+        let here = self.schemas.iter().map(|schemas| OneRegistry::Here(schemas.clone()));
+        let there = self.clients.iter().map(|client| OneRegistry::Server(client.clone()));
+        here.chain(there).map(|one| Arc::new(one) as Arc<dyn Registry>).collect()
+    }
+
+    /// Registers the first `versions` of the schema that events of ten fields have.
+    pub(super) async fn register(&self, versions: usize) -> Result<(), Failure> {
+        let registries = self.registries();
+        let registry = registries.first().ok_or_else(|| Failure::usage("--connections must be at least 1"))?;
+        for step in &VERSIONS[..versions] {
+            registry.register(EVENT_TYPE, step).await?;
+        }
+        Ok(())
     }
 
     /// What keeps the read models, in process.

@@ -2,6 +2,7 @@
 
 mod narrator;
 mod read_model;
+mod schema;
 mod seeded;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use pacioli_core::{
     ExpectedVersion, NewEvent, PayloadChoice, ReadStream, RecordedEvent, StreamName, Subscribe, Timestamp, Version,
 };
 use pacioli_projection::ReadModelsOptions;
+use pacioli_schema::SchemaGate;
+use pacioli_server::schemas::Registry;
 use pacioli_server::{EngineSource, Models, OpenReadModels};
 use pacioli_sqlite::{SqliteOptions, SqliteStore};
 
@@ -62,13 +65,19 @@ impl Demo {
         let directory = tempfile::Builder::new().prefix("pacioli-demo-").tempdir();
         let directory = directory.map_err(Failure::io("could not make a temporary directory"))?;
         let clock = Arc::new(StoryClock::new());
-        let options = SqliteOptions { clock: Arc::clone(&clock) as _, ..SqliteOptions::default() };
+        let gate = Arc::new(SchemaGate::new());
+        let options = SqliteOptions {
+            clock: Arc::clone(&clock) as _,
+            gate: Some(Arc::clone(&gate) as _),
+            ..SqliteOptions::default()
+        };
         let embedded = SqliteStore::open(directory.path(), options).map_err(|error| Failure::failed(error.reason))?;
-        let engine = EngineSource::Sqlite(Arc::new(embedded));
+        let embedded = Arc::new(embedded);
+        let schemas = Registry::new(gate, Arc::clone(&embedded) as _, Arc::clone(&embedded) as _);
+        let engine = EngineSource::Sqlite(Arc::clone(&embedded));
         let run = ReadModelsOptions { clock: Arc::clone(&clock) as _, ..ReadModelsOptions::default() };
         let models = engine.open_read_models(OpenReadModels { run, ..OpenReadModels::default() }).await?;
-        let EngineSource::Sqlite(embedded) = engine else { unreachable!("it was made so above") };
-        let host = Host::start(embedded, Models::On(models)).await?;
+        let host = Host::start(embedded, Models::On(models), Some(schemas)).await?;
         let target = host.connect().await?;
         let mut story = Story { store: target.store(), clock, ids: Ids::new(self.seed), tell: Narrator::new() };
         story.opening()?;
@@ -79,6 +88,7 @@ impl Demo {
         story.two_moments().await?;
         let head = story.bulk_load(&target).await?;
         story.read_model(&target, &head).await?;
+        story.schema(&target).await?;
         story.closing()?;
         drop(story);
         drop(target);

@@ -49,6 +49,12 @@ impl Narrator {
         Ok(writeln!(self.out, "     {conflict} {}", plain(message))?)
     }
 
+    /// What the command says on a refusal.
+    pub(super) fn error(&mut self, message: &str) -> Result<(), Failure> {
+        let error = self.paint.red("error:");
+        Ok(writeln!(self.out, "     {error} {}", plain(message))?)
+    }
+
     /// Commands with a remark each, aligned.
     pub(super) fn commands(&mut self, commands: &[(&str, &str)]) -> Result<(), Failure> {
         let width = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
