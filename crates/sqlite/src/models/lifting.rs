@@ -23,8 +23,20 @@ pub(super) fn generation(shared: &Shared) -> Option<Generation> {
     (generation > Generation(0)).then_some(generation)
 }
 
-/// The view over the log where it is attached, with the functions that it needs; `None` where no event can be lifted.
-pub(super) fn view(conn: &Connection, shared: &Arc<Shared>) -> Result<Option<String>> {
+/// The view over the log where it is attached, with the functions that it needs where events can be lifted.
+pub(super) fn view(conn: &Connection, shared: &Arc<Shared>) -> Result<String> {
+    let (schema_version, data) = match is_lifted(conn, shared)? {
+        Some(is_lifted) => {
+            let lifted = |expression: &str| expression.replace("{is_lifted}", &is_lifted);
+            (lifted(sql!("models/lifted_schema_version")), lifted(sql!("models/lifted_data")))
+        }
+        None => ("log.schema_version".to_owned(), "log.data".to_owned()),
+    };
+    Ok(sql!("models/create_events").replace("{schema_version}", &schema_version).replace("{data}", &data))
+}
+
+/// Which events of the log may be lifted, as a condition, with the functions that lift them; `None` where none can be.
+fn is_lifted(conn: &Connection, shared: &Arc<Shared>) -> Result<Option<String>> {
     let Some(gate) = shared.gate.as_ref().filter(|gate| gate.generation() > Generation(0)) else { return Ok(None) };
     // The types first: one that comes meanwhile is above the last that is known.
     let last: i64 = conn.query_row(sql!("models/last_type"), [], |row| row.get(0))?;
@@ -39,7 +51,7 @@ pub(super) fn view(conn: &Connection, shared: &Arc<Shared>) -> Result<Option<Str
         conn,
         Lifting { shared: Arc::clone(shared), lens: gate.lens(&Shape::default()), last: Mutex::default() },
     )?;
-    Ok(Some(sql!("models/create_lifted_events").replace("{is_lifted}", &is_lifted)))
+    Ok(Some(is_lifted))
 }
 
 /// What the functions share. A statement that reads data and version asks for the same row twice.

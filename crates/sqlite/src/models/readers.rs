@@ -152,7 +152,6 @@ fn add_events(conn: &Connection, events: &Events, shared: &Arc<Shared>) -> Resul
         }
     };
     let view = lifting::view(conn, shared)?;
-    let view = view.as_deref().unwrap_or(sql!("models/create_events"));
     Ok(conn.execute_batch(&format!("{view}{condition}"))?)
 }
 

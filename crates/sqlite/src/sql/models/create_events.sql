@@ -1,5 +1,6 @@
 -- Creates the relation that queries read, over the log where it is attached. No binds; a condition on `log` may follow. The same
--- columns as the view `events` of the log's own file; times and ids are written by functions of this program.
+-- columns as the view `events` of the log's own file; times and ids are written by functions of this program. Placeholders:
+-- schema_version and data, the columns of the log or these lifted to today's shape.
 CREATE TEMP VIEW events AS
 SELECT
     log.position >> 48 AS partition,
@@ -9,9 +10,9 @@ SELECT
     CASE instr(log.stream, '-') WHEN 0 THEN '' ELSE substr(log.stream, instr(log.stream, '-') + 1) END AS key,
     log.version,
     (SELECT types.name FROM pacioli_log.types WHERE types.id = log.type_id) AS type,
-    log.schema_version,
+    {schema_version} AS schema_version,
     pacioli_id(log.id) AS id,
-    log.data,
+    {data} AS data,
     log.metadata,
     log.tags,
     pacioli_time(ifnull(log.occurred_at, log.recorded_at)) AS occurred_at,
