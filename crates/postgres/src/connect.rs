@@ -141,17 +141,16 @@ impl Session {
     }
 
     async fn within_at_most<T>(&self, patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let over = tokio::select! {
-            biased;
-            done = work => return done,
-            () = self.is_left() => "another database took over from the one that was asked".to_owned(),
-            () = tokio::time::sleep(patience) => format!(
-                "the database did not answer for {} s; look at its load and at the network, then try again",
-                patience.as_secs()
-            ),
-        };
-        self.stalled.store(true, Ordering::Release);
-        Err(Error::Unreachable(over))
+        match tokio::time::timeout(patience, self.while_primary(work)).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.stalled.store(true, Ordering::Release);
+                Err(Error::Unreachable(format!(
+                    "the database did not answer for {} s; look at its load and at the network, then try again",
+                    patience.as_secs()
+                )))
+            }
+        }
     }
 
     /// Waits for what may take long on this connection, until another primary was met.
