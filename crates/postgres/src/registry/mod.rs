@@ -248,7 +248,7 @@ async fn prepare(shared: &Shared, session: &Session, change: &RegistryChange) ->
     // has to wait is done before that.
     session.execute(sql!("lock_migrations"), &[&schema]).await?;
     let row = session.query_one(sql!("registry/read_generation"), &[]).await?;
-    let current = Generation(row.get::<_, i64>(1) as u64);
+    let current = rows::generation_of(&row);
     if current != change.expected {
         return Ok(Prepared::Moved(current));
     }
@@ -265,8 +265,11 @@ async fn prepare(shared: &Shared, session: &Session, change: &RegistryChange) ->
     };
     let generation = Generation(turned.get::<_, i64>(0) as u64);
     let checkpoint = rows::append_record(session, &change.record).await?;
-    let read = rows::read(session).await?;
-    Ok(Prepared::Ready { generation, checkpoint, read })
+    // The rows are known, and everybody who appends waits: only the epoch is asked for, which the record may have begun.
+    let row = session.query_one(sql!("registry/read_generation"), &[]).await?;
+    let registry = catalogue.registry().clone();
+    assert_eq!(registry.generation, generation, "the rows are those of the generation that was counted");
+    Ok(Prepared::Ready { generation, checkpoint, read: Read { epoch: rows::epoch(&row), registry } })
 }
 
 /// Goes on as the role that owns the store: what is made here is its own, and it alone may change these tables.

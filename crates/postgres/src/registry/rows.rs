@@ -26,13 +26,22 @@ pub(super) async fn read(session: &Session) -> Result<Read> {
         session.query(&schemas, &[]),
         session.query(&settings, &[])
     )?;
-    let (epoch, generation): (Option<i32>, i64) = (row.get(0), row.get(1));
     let registry = Registry {
-        generation: Generation(generation as u64),
+        generation: generation_of(&row),
         schemas: schemas.iter().map(schema).collect::<Result<_>>()?,
         settings: settings.iter().map(setting).collect::<Result<_>>()?,
     };
-    Ok(Read { epoch: Epoch(epoch.unwrap_or_default() as u32), registry })
+    Ok(Read { epoch: epoch(&row), registry })
+}
+
+/// The epoch that `read_generation` found.
+pub(super) fn epoch(row: &Row) -> Epoch {
+    Epoch(row.get::<_, Option<i32>>(0).unwrap_or_default() as u32)
+}
+
+/// The generation that it found.
+pub(super) fn generation_of(row: &Row) -> Generation {
+    Generation(row.get::<_, i64>(1) as u64)
 }
 
 fn schema(row: &Row) -> Result<RegisteredSchema> {
