@@ -80,6 +80,21 @@ pub const POINTER_SEGMENTS_MAX: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pointer(pub Vec<Box<str>>);
 
+impl Step {
+    /// Its first pointer: the lists that it leads through are those whose items the step is run over.
+    pub fn first(&self) -> &Pointer {
+        let (Step::Move { path: first, .. }
+        | Step::Copy { path: first, .. }
+        | Step::Default { path: first, .. }
+        | Step::Constant { path: first, .. }
+        | Step::Split { from: first, .. }
+        | Step::Map { path: first, .. }
+        | Step::Cast { path: first, .. }
+        | Step::Drop { path: first }) = self;
+        first
+    }
+}
+
 impl Pointer {
     /// How many segments lead up to the last `*`, it included; 0 where there is none.
     pub fn list_segments(&self) -> usize {

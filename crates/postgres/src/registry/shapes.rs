@@ -150,14 +150,7 @@ impl Code<'_> {
     }
 
     fn step(&mut self, step: &Step) {
-        let (Step::Move { path: first, .. }
-        | Step::Copy { path: first, .. }
-        | Step::Default { path: first, .. }
-        | Step::Constant { path: first, .. }
-        | Step::Split { from: first, .. }
-        | Step::Map { path: first, .. }
-        | Step::Cast { path: first, .. }
-        | Step::Drop { path: first }) = step;
+        let first = step.first();
         let mut lists = first.list_segments();
         // To drop every item is to empty the list that holds them.
         let emptied = matches!(step, Step::Drop { .. }) && lists == first.0.len() && lists > 0;

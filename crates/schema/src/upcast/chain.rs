@@ -145,14 +145,7 @@ fn path(pointer: &Pointer, after: usize) -> Path {
 
 impl Op {
     fn new(step: &Step) -> Op {
-        let (Step::Move { path: first, .. }
-        | Step::Copy { path: first, .. }
-        | Step::Default { path: first, .. }
-        | Step::Constant { path: first, .. }
-        | Step::Split { from: first, .. }
-        | Step::Map { path: first, .. }
-        | Step::Cast { path: first, .. }
-        | Step::Drop { path: first }) = step;
+        let first = step.first();
         let mut lists = first.list_segments();
         let act = match step {
             Step::Move { from, path: to } => Act::Move { from: path(from, lists), path: path(to, lists) },
