@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a gate with its registry, and events.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pacioli_core::append::StreamWrite;
 use pacioli_core::schemas::{
@@ -151,4 +152,12 @@ pub(crate) fn stored(event_type: &str, schema_version: u32, data: &Value) -> Rec
 pub(crate) fn shape(raw: bool, understands: &[&str]) -> Shape {
     let understands = understands.iter().map(|text| text.parse().unwrap()).collect();
     Shape { raw, understands, on_newer: OnNewer::Stop }
+}
+
+/// The verdict must come well before this, in a build that is not optimised and on a machine that is busy.
+pub(crate) fn within_bounds<T>(work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    result
 }

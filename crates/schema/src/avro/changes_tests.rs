@@ -2,7 +2,8 @@
 
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 
-use super::tests::{parse, peer, record, within_bounds};
+use super::tests::{parse, peer, record};
+use crate::testing::within_bounds;
 
 /// Old, new, and whether the change breaks those who read by the newer and by the older one; and a word of the sentence.
 fn table() -> Vec<(String, String, bool, bool, &'static str)> {

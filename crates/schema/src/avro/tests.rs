@@ -1,7 +1,5 @@
 //! What is a schema and what is data of it: tables, hostile ones too, and random data that the library of Avro reads back.
 
-use std::time::{Duration, Instant};
-
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use proptest::prelude::*;
@@ -9,6 +7,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::testing::within_bounds;
 
 const ORDER: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
     {"name":"id","type":"long"},
@@ -39,14 +38,6 @@ fn check(schema: &AvroSchema, json: &str) -> Result<(), Broken> {
 
 pub(super) fn record(fields: &str) -> String {
     format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#)
-}
-
-/// The library's verdict must come well before this, in a build that is not optimised and on a machine that is busy.
-pub(super) fn within_bounds<T>(work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    result
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What changes break whom: a table.
 
-use super::tests::{parse, within_bounds};
+use super::tests::parse;
+use crate::testing::within_bounds;
 
 fn proto3(body: &str) -> String {
     format!("syntax = \"proto3\"; message M {{ {body} }} message N {{ int32 a = 1; }} enum E {{ A = 0; B = 1; }}")

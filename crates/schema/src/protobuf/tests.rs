@@ -1,12 +1,11 @@
 //! What is a schema and what is data of it: tables, hostile ones too, and random data that goes there and back.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::testing::within_bounds;
 
 const ORDER: &str = r#"
     syntax = "proto3"; // The first message is the event's.
@@ -43,14 +42,6 @@ fn to_json(schema: &ProtobufSchema, bytes: &[u8]) -> Result<Value, Broken> {
 
 fn check(schema: &ProtobufSchema, json: &str) -> Result<(), Broken> {
     schema.check(&Payload::Json(Bytes::copy_from_slice(json.as_bytes())))
-}
-
-/// The verdict must come well before this, in a build that is not optimised and on a machine that is busy.
-pub(super) fn within_bounds<T>(work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    result
 }
 
 #[test]
