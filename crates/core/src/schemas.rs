@@ -440,7 +440,7 @@ pub trait RegistryStore: Send + Sync + 'static {
     async fn registry(&self) -> Result<Registry, ReadError>;
 
     /// Makes a change, if the registry still is what was expected. All of it is done or nothing, and appends that were
-    /// judged before it are judged again before they are stored.
+    /// judged before it are judged again before they are stored. The store's gate has taken it over when this returns.
     ///
     /// # Errors
     /// [`AppendError::Unknown`] where nobody knows whether it was done: read the registry.

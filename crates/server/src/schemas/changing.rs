@@ -86,19 +86,34 @@ impl Registry {
             let catalogue = self.refresh().await?;
             let change = think(&catalogue, EventId(Uuid::now_v7()))?;
             let told = change.record.first().map(|event| event.event_type.clone());
-            match self.inner.rows.change_registry(change).await {
-                Ok(RegistryOutcome::Changed { checkpoint, .. }) => {
-                    self.refresh().await?;
-                    tracing::info!(change = told.as_ref().map(EventType::as_str), "the schema registry was changed");
-                    return Ok(checkpoint);
-                }
-                Ok(RegistryOutcome::Moved { .. }) => unknown = None,
-                // Whether it was done is seen in the registry, and a second try finds it moved if it was.
-                Err(error @ AppendError::Unknown { .. }) => unknown = Some(error),
-                Err(error) => return Err(RegistryError::Change(error)),
+            if let Some(checkpoint) = self.try_change(change, &mut unknown).await? {
+                tracing::info!(change = told.as_ref().map(EventType::as_str), "the schema registry was changed");
+                return Ok(checkpoint);
             }
         }
         Err(unknown.map_or(RegistryError::Busy { attempts: ATTEMPTS }, RegistryError::Change))
+    }
+
+    /// Makes a change, if the registry still is what it was thought out for. `None` where it has to be thought out again:
+    /// others were faster, or `unknown` says why nobody knows whether it was done.
+    pub(super) async fn try_change(
+        &self,
+        change: RegistryChange,
+        unknown: &mut Option<AppendError>,
+    ) -> Result<Option<Checkpoint>, RegistryError> {
+        match self.inner.rows.change_registry(change).await {
+            Ok(RegistryOutcome::Changed { checkpoint, .. }) => Ok(Some(checkpoint)),
+            Ok(RegistryOutcome::Moved { .. }) => {
+                *unknown = None;
+                Ok(None)
+            }
+            // Whether it was done is seen in the registry, and a second try finds it moved if it was.
+            Err(error @ AppendError::Unknown { .. }) => {
+                *unknown = Some(error);
+                Ok(None)
+            }
+            Err(error) => Err(RegistryError::Change(error)),
+        }
     }
 
     /// Under which of these versions events are stored.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use pacioli_api::schemas::{ImpactedReader, Proposed, ReaderCheck, Registered, Registration, Size};
-use pacioli_core::schemas::RegistryOutcome;
-use pacioli_core::{AppendError, EventId, RecordedEvent};
+use pacioli_core::{EventId, RecordedEvent};
 use pacioli_schema::register::{self, Draft, Proposal};
 use pacioli_schema::{Catalogue, Change};
 use uuid::Uuid;
@@ -55,21 +54,14 @@ impl Registry {
                 return Ok(registered(&draft, tried, None));
             }
             let change = draft.change(&catalogue, EventId(Uuid::now_v7()));
-            match self.inner.rows.change_registry(change).await {
-                Ok(RegistryOutcome::Changed { checkpoint, .. }) => {
-                    self.refresh().await?;
-                    tracing::info!(
-                        event_type = %draft.schema.event_type,
-                        version = draft.schema.version,
-                        semver = %draft.schema.semver,
-                        "a schema was registered"
-                    );
-                    return Ok(registered(&draft, tried, Some(checkpoint)));
-                }
-                Ok(RegistryOutcome::Moved { .. }) => unknown = None,
-                // Whether it was done is seen in the registry, and a second try finds it moved if it was.
-                Err(error @ AppendError::Unknown { .. }) => unknown = Some(error),
-                Err(error) => return Err(RegistryError::Change(error)),
+            if let Some(checkpoint) = self.try_change(change, &mut unknown).await? {
+                tracing::info!(
+                    event_type = %draft.schema.event_type,
+                    version = draft.schema.version,
+                    semver = %draft.schema.semver,
+                    "a schema was registered"
+                );
+                return Ok(registered(&draft, tried, Some(checkpoint)));
             }
         }
         Err(unknown.map_or(RegistryError::Busy { attempts: ATTEMPTS }, RegistryError::Change))
