@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use pacioli_core::schemas::{Setting, SettingScope};
+use pacioli_schema::catalogue::{RegistryMode, Rules, setting_name};
 use pacioli_schema::{Catalogue, Level};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,13 +16,6 @@ use super::names::Subject;
 use crate::http::App;
 use crate::http::models::Actor;
 
-const LEVEL: &str = "level";
-const RULES: &str = "rules";
-const CONFLUENT: &str = "confluent";
-const MODE: &str = "registry_mode";
-/// The modes that there are here.
-const READ_WRITE: &str = "READWRITE";
-const READ_ONLY: &str = "READONLY";
 /// What else a level may be set with at Confluent's, and is not known here.
 const OTHER_MEMBERS: [&str; 9] = [
     "alias",
@@ -49,7 +43,7 @@ pub(super) async fn set_global_level(State(app): State<Arc<App>>, request: Reque
 pub(super) async fn unset_global_level(State(app): State<Arc<App>>, request: Request) -> Answered {
     let by = Actor::of(&request);
     let before = global_level_of(&*registry(&app)?.refresh().await?);
-    unset(&app, SettingScope::Global, &[LEVEL, RULES], by).await?;
+    unset(&app, SettingScope::Global, &[setting_name::LEVEL, setting_name::RULES], by).await?;
     answer::json(&level_told(before))
 }
 
@@ -85,7 +79,7 @@ pub(super) async fn unset_level(
     let subject = Subject::new(&subject)?;
     let catalogue = registry(&app)?.refresh().await?;
     let before = level_of(&catalogue, &scope(&subject)).ok_or_else(|| Refused::subject_not_found(&subject.name))?;
-    unset(&app, scope(&subject), &[LEVEL, RULES], by).await?;
+    unset(&app, scope(&subject), &[setting_name::LEVEL, setting_name::RULES], by).await?;
     answer::json(&level_told(before))
 }
 
@@ -109,12 +103,11 @@ async fn set_level_of(app: &App, scope: SettingScope, request: Request) -> Answe
     }
     let given = body.compatibility.or(body.compatibility_level).unwrap_or_default();
     let level: Level = given.parse().map_err(|_| Refused::invalid_level(&given))?;
-    let registry = registry(app)?;
-    // The rules first: a level of theirs is never held by ours.
-    for (name, value) in [(RULES, CONFLUENT), (LEVEL, level.word())] {
-        let setting = Setting { scope: scope.clone(), name: name.into(), value: Some(value.into()) };
-        registry.set(setting, by.name()).await?;
-    }
+    // Both at once: a level of theirs is never held by our rules.
+    let settings = [(setting_name::RULES, Rules::Confluent.word()), (setting_name::LEVEL, level.word())];
+    let settings =
+        settings.map(|(name, value)| Setting { scope: scope.clone(), name: name.into(), value: Some(value.into()) });
+    registry(app)?.set_all(settings.into(), by.name()).await?;
     answer::json(&json!({ "compatibility": word(level) }))
 }
 
@@ -132,7 +125,7 @@ pub(super) async fn set_global_mode(State(app): State<Arc<App>>, request: Reques
 pub(super) async fn unset_global_mode(State(app): State<Arc<App>>, request: Request) -> Answered {
     let by = Actor::of(&request);
     let catalogue = registry(&app)?.refresh().await?;
-    unset(&app, SettingScope::Global, &[MODE], by).await?;
+    unset(&app, SettingScope::Global, &[setting_name::REGISTRY_MODE], by).await?;
     answer::json(&mode_told(global_mode_of(&catalogue)))
 }
 
@@ -141,7 +134,7 @@ pub(super) async fn mode(State(app): State<Arc<App>>, Named(subject): Named<Stri
     let subject = Subject::new(&subject)?;
     let default_to_global = Parameters::of(&request)?.is("defaultToGlobal")?;
     let catalogue = registry(&app)?.refresh().await?;
-    match (catalogue.setting(&scope(&subject), MODE), default_to_global) {
+    match (catalogue.setting(&scope(&subject), setting_name::REGISTRY_MODE), default_to_global) {
         (Some(mode), _) => answer::json(&mode_told(mode)),
         (None, true) => answer::json(&mode_told(global_mode_of(&catalogue))),
         (None, false) => Err(Refused::mode_not_set(&subject.name)),
@@ -164,8 +157,10 @@ pub(super) async fn unset_mode(
     let subject = Subject::new(&subject)?;
     let catalogue = registry(&app)?.refresh().await?;
     let scope = scope(&subject);
-    let before = catalogue.setting(&scope, MODE).ok_or_else(|| Refused::subject_not_found(&subject.name))?;
-    unset(&app, scope, &[MODE], by).await?;
+    let before = catalogue
+        .setting(&scope, setting_name::REGISTRY_MODE)
+        .ok_or_else(|| Refused::subject_not_found(&subject.name))?;
+    unset(&app, scope, &[setting_name::REGISTRY_MODE], by).await?;
     answer::json(&mode_told(before))
 }
 
@@ -177,36 +172,33 @@ struct ModeBody {
 async fn set_mode_of(app: &App, scope: SettingScope, request: Request) -> Answered {
     let by = Actor::of(&request);
     let given = read::<ModeBody>(app, request).await?.mode.unwrap_or_default().to_ascii_uppercase();
-    match &*given {
-        READ_WRITE | READ_ONLY => {}
-        "IMPORT" | "READONLY_OVERRIDE" | "FORWARD" => {
+    match (RegistryMode::from_word(&given), &*given) {
+        (Some(RegistryMode::ReadWrite | RegistryMode::ReadOnly), _) => {}
+        (Some(RegistryMode::Import | RegistryMode::ReadOnlyOverride), _) | (None, "FORWARD") => {
             return Err(Refused::invalid_mode(format!(
                 "the mode {given} is not known here: this registry gives the ids of schemas itself and forwards to nobody; \
                  there are READWRITE and READONLY"
             )));
         }
-        other => {
+        (None, other) => {
             let shown = pacioli_api::text::shown(other);
             return Err(Refused::invalid_mode(format!("Invalid mode '{shown}'. Valid values are READWRITE, READONLY")));
         }
     }
-    let setting = Setting { scope, name: MODE.into(), value: Some(given.as_str().into()) };
+    let setting = Setting { scope, name: setting_name::REGISTRY_MODE.into(), value: Some(given.as_str().into()) };
     registry(app)?.set(setting, by.name()).await?;
     answer::json(&mode_told(&given))
 }
 
 async fn unset(app: &App, scope: SettingScope, names: &[&str], by: Actor) -> Result<(), Refused> {
-    for name in names {
-        let setting = Setting { scope: scope.clone(), name: (*name).into(), value: None };
-        registry(app)?.set(setting, by.name()).await?;
-    }
+    let settings = names.iter().map(|name| Setting { scope: scope.clone(), name: (*name).into(), value: None });
+    registry(app)?.set_all(settings.collect(), by.name()).await?;
     Ok(())
 }
 
 /// Refuses where nothing may be changed through this door.
 pub(super) fn check_writable(catalogue: &Catalogue, subject: &Subject) -> Result<(), Refused> {
-    let mode = catalogue.setting(&scope(subject), MODE).unwrap_or_else(|| global_mode_of(catalogue));
-    if mode != READ_ONLY {
+    if catalogue.registry_mode(subject.event_type.as_str()) != RegistryMode::ReadOnly {
         return Ok(());
     }
     let name = &subject.name;
@@ -218,7 +210,7 @@ fn scope(subject: &Subject) -> SettingScope {
 }
 
 fn level_of(catalogue: &Catalogue, scope: &SettingScope) -> Option<Level> {
-    catalogue.setting(scope, LEVEL)?.parse().ok()
+    catalogue.setting(scope, setting_name::LEVEL)?.parse().ok()
 }
 
 fn global_level_of(catalogue: &Catalogue) -> Level {
@@ -226,7 +218,7 @@ fn global_level_of(catalogue: &Catalogue) -> Level {
 }
 
 fn global_mode_of(catalogue: &Catalogue) -> &str {
-    catalogue.setting(&SettingScope::Global, MODE).unwrap_or(READ_WRITE)
+    catalogue.setting(&SettingScope::Global, setting_name::REGISTRY_MODE).unwrap_or(RegistryMode::ReadWrite.word())
 }
 
 fn word(level: Level) -> String {
