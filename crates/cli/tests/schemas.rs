@@ -105,7 +105,7 @@ fn everybody_reads_the_shape_they_understand() {
     stopped.fails(1, "2.0.0");
     assert!(stopped.err.contains("hint:") && stopped.err.contains("--on-newer"), "{stopped:?}");
     let skipped = log(&[&old[..], &["--on-newer", "skip", "--reader", "billing"]].concat()).lines();
-    assert_eq!(data(&skipped), [stored.clone()]);
+    assert_eq!(data(&skipped), std::slice::from_ref(&stored));
     let impact = server.run(&["schema", "impact", "MoneyDeposited"]).line();
     assert!(impact["readers"].as_array().unwrap().iter().any(|reader| reader["name"] == "billing"), "{impact}");
     log(&["--on-newer", "skip"]).fails(2, "--accept");

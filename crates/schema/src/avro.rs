@@ -1,8 +1,8 @@
 //! Avro schemas.
 //!
-//! A schema is compiled here into [nodes](node) that data is walked by, because what the walk may cost has to be bounded:
+//! A schema is compiled here into nodes that data is walked by, because what the walk may cost has to be bounded:
 //! a length that lies allocates nothing, a recursive type ends at a depth, and no union is tried for ever. What Avro's own
-//! library does not take as a schema is refused [all the same](peer).
+//! library does not take as a schema is refused all the same.
 //!
 //! An event of an Avro schema is one datum in Avro's binary encoding, also behind the five bytes with which the serializers
 //! of Confluent's registry begin, or it is JSON in the schema's shape: a union's value stands there plain, where its kind

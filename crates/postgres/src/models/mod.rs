@@ -135,7 +135,7 @@ impl Engine for PostgresModels {
         let worker = self.home.worker().await.map_err(check::engine_error)?;
         epochs::settle(&self.home, &worker).await?;
         let builds = catalogue::builds(&self.home, &worker, &head);
-        worker.whole(worker.within(builds)).await.map_err(check::engine_error)
+        Box::pin(worker.whole(worker.within(builds))).await.map_err(check::engine_error)
     }
 
     async fn serving(&self, name: &Name) -> Result<Option<(BuildNumber, Vec<Progress>)>, EngineError> {

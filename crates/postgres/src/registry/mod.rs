@@ -213,7 +213,7 @@ async fn attempt(shared: &Shared, change: &RegistryChange) -> std::result::Resul
             .await?;
         prepare(shared, &session, change).await
     };
-    let prepared = session.within(prepared).await;
+    let prepared = Box::pin(session.within(prepared)).await;
     let (generation, checkpoint, read) = match prepared {
         Ok(Prepared::Ready { generation, checkpoint, read }) => (generation, checkpoint, read),
         Ok(Prepared::Moved(current)) => return Ok(RegistryOutcome::Moved { current }),
