@@ -129,8 +129,8 @@ impl fmt::Display for Withheld {
 pub enum Seen {
     /// It is to be delivered as it is.
     AsStored,
-    /// It is to be delivered in this newer shape.
-    Lifted(Arc<RecordedEvent>),
+    /// It is to be delivered in the newer shape that it was brought into.
+    Lifted,
     /// The reader does not understand it.
     Withheld(Box<Withheld>),
     /// Its version is newer than what this process knows of the registry: read the registry again, and look again.
@@ -139,11 +139,12 @@ pub enum Seen {
 
 /// How one reader sees events. It follows the registry: what it is asked later it answers by what is registered then.
 pub trait Lens: Send + Sync + 'static {
-    /// How the reader sees this event.
+    /// How the reader sees this event. Where that is a newer shape, the event is brought into it, in place where nobody
+    /// shares it.
     ///
     /// Once the registry was read and an event's version is still not known, `is_fresh` says so, and the answer is never
     /// [`Seen::Unknown`].
-    fn see(&self, event: &Arc<RecordedEvent>, is_fresh: bool) -> Seen;
+    fn see(&self, event: &mut Arc<RecordedEvent>, is_fresh: bool) -> Seen;
 }
 
 /// What decides whether events may be stored, and in which shape they are read.

@@ -98,13 +98,16 @@ pub struct Lift {
 }
 
 impl Lift {
-    /// The event as it is seen at the end of the way; `None` where its data cannot be lifted (binary data that its schema
-    /// cannot read, or that would grow over a bound), so that it stays what it is under the version it was stored with.
+    /// Brings an event to the end of the way, in place where nobody shares it, and says whether it did: data that cannot be
+    /// lifted (binary data that its schema cannot read, or that would grow over a bound) stays what it is under the version
+    /// it was stored with.
     ///
     /// An event that was read without its data gets the newer version and no data.
-    pub fn apply(&self, event: &RecordedEvent) -> Option<RecordedEvent> {
-        let data = lifted(&event.data, &self.chain, &self.from, || self.to.schema().ok())?;
-        Some(RecordedEvent { data, schema_version: self.version, ..event.clone() })
+    pub fn apply(&self, event: &mut Arc<RecordedEvent>) -> bool {
+        let Some(data) = lifted(&event.data, &self.chain, &self.from, || self.to.schema().ok()) else { return false };
+        let event = Arc::make_mut(event);
+        (event.data, event.schema_version) = (data, self.version);
+        true
     }
 }
 

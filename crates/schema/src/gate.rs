@@ -269,7 +269,7 @@ struct SchemaLens {
 }
 
 impl Lens for SchemaLens {
-    fn see(&self, event: &Arc<RecordedEvent>, is_fresh: bool) -> Seen {
+    fn see(&self, event: &mut Arc<RecordedEvent>, is_fresh: bool) -> Seen {
         let is_bounded = self.understands.iter().any(|one| one.event_type == event.event_type);
         if is_bounded {
             return self.see_within(event, is_fresh);
@@ -278,21 +278,21 @@ impl Lens for SchemaLens {
             return Seen::AsStored;
         }
         let lift = self.shared.catalogue().lift(&event.event_type, event.schema_version, None);
-        match lift.ok().flatten().and_then(|lift| lift.apply(event)) {
-            Some(lifted) => Seen::Lifted(Arc::new(lifted)),
-            None => Seen::AsStored,
+        match lift.ok().flatten().is_some_and(|lift| lift.apply(event)) {
+            true => Seen::Lifted,
+            false => Seen::AsStored,
         }
     }
 }
 
 impl SchemaLens {
     /// How an event is seen whose type the reader named. It is understood if it is by any of the ranges that were given.
-    fn see_within(&self, event: &Arc<RecordedEvent>, is_fresh: bool) -> Seen {
-        let named = self.understands.iter().filter(|one| one.event_type == event.event_type);
+    fn see_within(&self, event: &mut Arc<RecordedEvent>, is_fresh: bool) -> Seen {
+        let event_type = event.event_type.clone();
+        let named = self.understands.iter().filter(|one| one.event_type == event_type);
         let ranges = || named.clone().map(|one| &one.versions);
-        let event_type = event.event_type.as_str();
         let catalogue = self.shared.catalogue();
-        let entry = catalogue.version(event_type, event.schema_version);
+        let entry = catalogue.version(event_type.as_str(), event.schema_version);
         let is_of_system = is_of_system(event.stream.category());
         // What is not known may have been registered meanwhile, and as whatever it pleased somebody to.
         if entry.is_none() && !is_of_system && !is_fresh {
@@ -300,16 +300,16 @@ impl SchemaLens {
         }
         let semver = match entry {
             Some(entry) if !is_of_system => Some(entry.row.semver),
-            None if !catalogue.versions(event_type).is_empty() && !is_of_system => None,
+            None if !catalogue.versions(event_type.as_str()).is_empty() && !is_of_system => None,
             _ => Some(unregistered(event.schema_version)),
         };
         let is_understood = semver.is_some_and(|semver| ranges().any(|range| range.contains(semver)));
         if !self.raw && !is_of_system {
             let lifts =
-                ranges().filter_map(|range| catalogue.lift(&event.event_type, event.schema_version, Some(range)).ok());
+                ranges().filter_map(|range| catalogue.lift(&event_type, event.schema_version, Some(range)).ok());
             let newest = lifts.flatten().max_by_key(|lift| lift.version);
-            if let Some(lifted) = newest.and_then(|lift| lift.apply(event)) {
-                return Seen::Lifted(Arc::new(lifted));
+            if newest.is_some_and(|lift| lift.apply(event)) {
+                return Seen::Lifted;
             }
         }
         if is_understood {
@@ -318,7 +318,7 @@ impl SchemaLens {
         let Some(understands) = ranges().max_by_key(|range| range.from).cloned() else { return Seen::AsStored };
         Seen::Withheld(Box::new(Withheld {
             place: event.place(),
-            event_type: event.event_type.clone(),
+            event_type: event_type.clone(),
             schema_version: event.schema_version,
             semver: entry.map(|entry| entry.row.semver),
             understands,

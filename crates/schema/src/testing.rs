@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use pacioli_core::append::StreamWrite;
 use pacioli_core::schemas::{
-    Gate, OnNewer, Registry, RegistryChange, SchemaFormat, SchemaViolation, Seen, Setting, SettingScope, Shape, Verdict,
+    Gate, Lens, OnNewer, Registry, RegistryChange, SchemaFormat, SchemaViolation, Seen, Setting, SettingScope, Shape,
+    Verdict, Withheld,
 };
 use pacioli_core::{
     EventId, EventType, ExpectedVersion, Metadata, NewEvent, Partition, Payload, Position, RecordedEvent, StreamName,
@@ -66,8 +67,31 @@ impl Desk {
         }
     }
 
-    pub(crate) fn see(&self, shape: &Shape, event: &RecordedEvent) -> Seen {
-        self.gate.lens(shape).see(&Arc::new(event.clone()), true)
+    pub(crate) fn see(&self, shape: &Shape, event: &RecordedEvent) -> Shown {
+        Shown::by(&*self.gate.lens(shape), event, true)
+    }
+}
+
+/// What a lens shows of an event.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    AsStored,
+    Lifted(Arc<RecordedEvent>),
+    Withheld(Box<Withheld>),
+    Unknown,
+}
+
+impl Shown {
+    pub(crate) fn by(lens: &dyn Lens, event: &RecordedEvent, is_fresh: bool) -> Shown {
+        let mut seen = Arc::new(event.clone());
+        let shown = match lens.see(&mut seen, is_fresh) {
+            Seen::Lifted => return Shown::Lifted(seen),
+            Seen::AsStored => Shown::AsStored,
+            Seen::Withheld(withheld) => Shown::Withheld(withheld),
+            Seen::Unknown => Shown::Unknown,
+        };
+        assert_eq!(*seen, *event, "what is not lifted is left as it is");
+        shown
     }
 }
 

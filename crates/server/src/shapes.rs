@@ -14,8 +14,8 @@ use pacioli_core::schemas::{Gate, Generation, Lens, NamedReader, OnNewer, Seen, 
 use pacioli_core::store::{Bus, Measure};
 use pacioli_core::{
     AppendError, AppendOutcome, AppendRequest, Category, Checkpoint, Deliveries, Delivery, EventStore, EventType,
-    Lease, LeaseOutcome, ListStreams, LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent, StreamInfo,
-    StreamName, StreamPage, StreamsPage, Subscribe, Timestamp, Version,
+    Filter, Lease, LeaseOutcome, ListStreams, LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent,
+    StreamInfo, StreamName, StreamPage, StreamsPage, Subscribe, Timestamp, Version,
 };
 
 use crate::schemas::{Live, Noting, Registry};
@@ -42,9 +42,10 @@ impl Reading {
 
 impl Registry {
     /// `store` as a reader sees it. The store must be this registry's, or stand before it.
-    pub fn view(&self, store: Arc<dyn EventStore>, reading: Reading) -> Arc<dyn EventStore> {
+    pub fn view(&self, store: Arc<dyn EventStore>, reading: Reading) -> Arc<View> {
         let lens = self.gate().lens(&reading.shape);
-        Arc::new(View { store, shaper: Shaper { registry: self.clone(), reading: Arc::new(reading), lens } })
+        let shaper = Shaper { registry: self.clone(), reading: Arc::new(reading), lens };
+        Arc::new(View { store, shaper: Some(shaper) })
     }
 
     /// Whether what is stored may look different in this shape, today or after a registration.
@@ -54,9 +55,39 @@ impl Registry {
 }
 
 /// A store as one reader sees it.
-struct View {
+pub struct View {
     store: Arc<dyn EventStore>,
-    shaper: Shaper,
+    /// `None` where events come as they are stored, there being no registry.
+    shaper: Option<Shaper>,
+}
+
+impl View {
+    /// A store without a registry, as everybody sees it.
+    pub fn as_stored(store: Arc<dyn EventStore>) -> Arc<View> {
+        Arc::new(View { store, shaper: None })
+    }
+
+    /// A page of the log as it is stored: [`show`](View::show) makes of it what the reader gets. Both in turn are
+    /// [`read_log`](EventStore::read_log); apart, the next page can be read while one is shown.
+    pub(crate) async fn stored(&self, read: ReadLog) -> Result<LogPage, ReadError> {
+        self.store.read_log(read).await
+    }
+
+    /// What the reader, who asked for events that `filter` matches, gets of a page. Its checkpoint lies before the page's
+    /// where the reader does not understand what comes there.
+    pub(crate) async fn show(&self, filter: &Filter, mut page: LogPage) -> Result<LogPage, ReadError> {
+        let Some(shaper) = &self.shaper else { return Ok(page) };
+        let noting = shaper.noting(&filter.types, &filter.categories);
+        let withheld = shaper.shape(&mut page.events, &noting).await?;
+        if let Some(withheld) = &withheld {
+            page.checkpoint = before(&page.from, &page.events, withheld);
+        }
+        noting.read(Some(&page.checkpoint), withheld.as_deref().map(waits_for).as_deref()).await;
+        match withheld {
+            Some(withheld) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
+            _ => Ok(page),
+        }
+    }
 }
 
 /// Makes of stored events what a reader gets.
@@ -85,16 +116,15 @@ impl Shaper {
                 kept += 1;
                 continue;
             }
-            let mut seen = self.lens.see(&events[at], is_fresh);
+            let mut seen = self.lens.see(&mut events[at], is_fresh);
             if matches!(seen, Seen::Unknown) {
                 // What was read before the registry cannot be newer than it.
                 self.registry.refresh().await?;
                 is_fresh = true;
-                seen = self.lens.see(&events[at], is_fresh);
+                seen = self.lens.see(&mut events[at], is_fresh);
             }
             match seen {
-                Seen::AsStored | Seen::Unknown => {}
-                Seen::Lifted(lifted) => events[at] = lifted,
+                Seen::AsStored | Seen::Lifted | Seen::Unknown => {}
                 Seen::Withheld(withheld) => match self.reading.shape.on_newer {
                     OnNewer::Stop => {
                         events.truncate(kept);
@@ -178,15 +208,16 @@ impl EventStore for View {
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
+        let Some(shaper) = &self.shaper else { return self.store.read_stream(read).await };
         let category = Category::new(read.stream.category()).ok();
-        let noting = self.shaper.noting(&[], category.as_slice());
+        let noting = shaper.noting(&[], category.as_slice());
         let mut page = self.store.read_stream(read).await?;
         // The version of each event that may be the first that is withheld.
-        let versions: Vec<Version> = match self.shaper.reading.shape.understands.is_empty() {
+        let versions: Vec<Version> = match shaper.reading.shape.understands.is_empty() {
             true => Vec::new(),
             false => page.events.iter().map(|event| event.version).collect(),
         };
-        let withheld = self.shaper.shape(&mut page.events, &noting).await?;
+        let withheld = shaper.shape(&mut page.events, &noting).await?;
         noting.read(None, withheld.as_deref().map(waits_for).as_deref()).await;
         match withheld {
             Some(withheld) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
@@ -196,27 +227,19 @@ impl EventStore for View {
     }
 
     async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
-        let noting = self.shaper.noting(&read.filter.types, &read.filter.categories);
-        let mut page = self.store.read_log(read).await?;
-        let withheld = self.shaper.shape(&mut page.events, &noting).await?;
-        if let Some(withheld) = &withheld {
-            page.checkpoint = before(&page.from, &page.events, withheld);
-        }
-        noting.read(Some(&page.checkpoint), withheld.as_deref().map(waits_for).as_deref()).await;
-        match withheld {
-            Some(withheld) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
-            _ => Ok(page),
-        }
+        let filter = read.filter.clone();
+        self.show(&filter, self.stored(read).await?).await
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
-        let noting = self.shaper.noting(&subscribe.filter.types, &subscribe.filter.categories);
+        let Some(shaper) = &self.shaper else { return self.store.subscribe(subscribe).await };
+        let noting = shaper.noting(&subscribe.filter.types, &subscribe.filter.categories);
         let (after, heartbeat) = (subscribe.after.clone(), subscribe.heartbeat);
         let deliveries = self.store.subscribe(subscribe).await?;
         let following = Following {
             _live: noting.begin(after.as_ref()).await,
             store: Arc::clone(&self.store),
-            shaper: self.shaper.clone(),
+            shaper: shaper.clone(),
             noting,
             deliveries,
             heartbeat,

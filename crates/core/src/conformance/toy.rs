@@ -121,7 +121,7 @@ struct ToyLens {
 }
 
 impl Lens for ToyLens {
-    fn see(&self, event: &Arc<RecordedEvent>, is_fresh: bool) -> Seen {
+    fn see(&self, event: &mut Arc<RecordedEvent>, is_fresh: bool) -> Seen {
         if event.stream.as_str().starts_with('$') {
             return Seen::AsStored;
         }
@@ -154,16 +154,16 @@ impl Lens for ToyLens {
     }
 }
 
-fn lifted(event: &RecordedEvent, steps: &[&RegisteredSchema]) -> Seen {
+fn lifted(event: &mut Arc<RecordedEvent>, steps: &[&RegisteredSchema]) -> Seen {
     let Payload::Json(data) = &event.data else { return Seen::AsStored };
-    let mut event = event.clone();
     let mut text = String::from_utf8_lossy(data).into_owned();
     for schema in steps {
         if let Some((old, new)) = schema.upcaster.as_deref().and_then(|upcaster| upcaster.split_once("=>")) {
             text = text.replace(old, new);
         }
-        event.schema_version = schema.version;
     }
-    event.data = Payload::Json(Bytes::from(text));
-    Seen::Lifted(Arc::new(event))
+    let lifted = Arc::make_mut(event);
+    lifted.schema_version = steps.last().map_or(lifted.schema_version, |schema| schema.version);
+    lifted.data = Payload::Json(Bytes::from(text));
+    Seen::Lifted
 }

@@ -69,7 +69,7 @@ impl Gate for Members {
 struct AsStored;
 
 impl Lens for AsStored {
-    fn see(&self, _: &Arc<RecordedEvent>, _: bool) -> Seen {
+    fn see(&self, _: &mut Arc<RecordedEvent>, _: bool) -> Seen {
         Seen::AsStored
     }
 }

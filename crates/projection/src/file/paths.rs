@@ -273,11 +273,10 @@ async fn look(
                 continue;
             }
             // What this process does not know of the registry yet it cannot lift, and a file is not refused for that.
-            let event = match lens.map(|lens| lens.see(event, true)) {
-                Some(Seen::Lifted(lifted)) => lifted,
-                Some(Seen::Withheld(_)) => continue,
-                Some(Seen::AsStored | Seen::Unknown) | None => Arc::clone(event),
-            };
+            let mut event = Arc::clone(event);
+            if matches!(lens.map(|lens| lens.see(&mut event, true)), Some(Seen::Withheld(_))) {
+                continue;
+            }
             pending.for_each(|sample| sample.look_at(&event));
         }
         if page.at_head() {

@@ -7,11 +7,11 @@ use pacioli_core::{EventType, Payload};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{Desk, TYPE, deposits, desk, id, new_event, proposal, shape, stored};
+use crate::testing::{Desk, Shown, TYPE, deposits, desk, id, new_event, proposal, shape, stored};
 
-fn data(seen: &Seen) -> (u32, Value) {
+fn data(seen: &Shown) -> (u32, Value) {
     match seen {
-        Seen::Lifted(event) => (event.schema_version, serde_json::from_slice(event.data.bytes()).unwrap()),
+        Shown::Lifted(event) => (event.schema_version, serde_json::from_slice(event.data.bytes()).unwrap()),
         other => panic!("{other:?}"),
     }
 }
@@ -24,7 +24,7 @@ fn without_a_registry_everything_passes_as_it_says() {
             .unwrap()
             .is_empty()
     );
-    assert!(matches!(desk.see(&Shape::default(), &stored(TYPE, 7, &json!({}))), Seen::AsStored));
+    assert!(matches!(desk.see(&Shape::default(), &stored(TYPE, 7, &json!({}))), Shown::AsStored));
     assert_eq!(desk.gate.warned(), 0);
 }
 
@@ -122,7 +122,7 @@ fn a_type_whose_versions_are_all_deleted_is_retired() {
     desk.apply(&change);
     let refused = desk.judge("a-1", vec![new_event(TYPE, None, &json!({"amount":1}))]).unwrap_err();
     assert_eq!((&*refused.rule, refused.accepted_by), ("registered", None));
-    assert!(matches!(desk.see(&Shape::default(), &stored(TYPE, 1, &json!({"amount":1}))), Seen::AsStored));
+    assert!(matches!(desk.see(&Shape::default(), &stored(TYPE, 1, &json!({"amount":1}))), Shown::AsStored));
 }
 
 #[test]
@@ -131,59 +131,58 @@ fn readers_see_the_newest_shape_unless_they_say_what_they_understand() {
     let old = stored(TYPE, 1, &json!({"amount":5}));
     let newest = stored(TYPE, 3, &json!({"amount_cents":7,"currency":"EUR"}));
     assert_eq!(data(&desk.see(&Shape::default(), &old)), (3, json!({"amount_cents":5,"currency":"USD"})));
-    assert!(matches!(desk.see(&Shape::default(), &newest), Seen::AsStored));
-    assert!(matches!(desk.see(&shape(true, &[]), &old), Seen::AsStored));
+    assert!(matches!(desk.see(&Shape::default(), &newest), Shown::AsStored));
+    assert!(matches!(desk.see(&shape(true, &[]), &old), Shown::AsStored));
     assert_eq!(data(&desk.see(&shape(false, &["MoneyDeposited:^1"]), &old)), (2, json!({"amount":5})));
-    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:=1.0.0"]), &old), Seen::AsStored));
+    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:=1.0.0"]), &old), Shown::AsStored));
     assert_eq!(data(&desk.see(&shape(false, &["MoneyDeposited:^2"]), &old)).0, 3);
     assert_eq!(data(&desk.see(&shape(false, &["MoneyDeposited:^1", "MoneyDeposited:^2"]), &old)).0, 3);
     assert_eq!(data(&desk.see(&shape(false, &["Other:^1"]), &old)).0, 3);
     for raw in [true, false] {
-        let Seen::Withheld(withheld) = desk.see(&shape(raw, &["MoneyDeposited:^1"]), &newest) else { panic!() };
+        let Shown::Withheld(withheld) = desk.see(&shape(raw, &["MoneyDeposited:^1"]), &newest) else { panic!() };
         assert_eq!((withheld.schema_version, withheld.semver), (3, Some("2.0.0".parse().unwrap())));
         assert_eq!(withheld.understands.to_string(), "^1");
     }
-    let Seen::Withheld(_) = desk.see(&shape(true, &["MoneyDeposited:^2"]), &old) else { panic!("raw is not lifted") };
+    let Shown::Withheld(_) = desk.see(&shape(true, &["MoneyDeposited:^2"]), &old) else { panic!("raw is not lifted") };
     let envelope = RecordedEvent { data: Payload::Json(Default::default()), ..old };
-    let Seen::Lifted(seen) = desk.see(&Shape::default(), &envelope) else { panic!() };
+    let Shown::Lifted(seen) = desk.see(&Shape::default(), &envelope) else { panic!() };
     assert_eq!((seen.schema_version, seen.data.len()), (3, 0));
     // Data that is no JSON cannot be lifted by a chain over JSON, and so a reader who wants another version does not get it.
     let binary = RecordedEvent { data: Payload::Binary(b"\x01\x02"[..].into()), ..envelope };
-    assert!(matches!(desk.see(&Shape::default(), &binary), Seen::AsStored));
-    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:^2"]), &binary), Seen::Withheld(_)));
-    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:^1"]), &binary), Seen::AsStored));
+    assert!(matches!(desk.see(&Shape::default(), &binary), Shown::AsStored));
+    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:^2"]), &binary), Shown::Withheld(_)));
+    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:^1"]), &binary), Shown::AsStored));
 }
 
 #[test]
 fn a_version_that_is_not_known_is_asked_for_once() {
     let desk = desk();
-    let lens =
-        |shape: &Shape, event: &RecordedEvent, is_fresh| desk.gate.lens(shape).see(&Arc::new(event.clone()), is_fresh);
+    let lens = |shape: &Shape, event: &RecordedEvent, is_fresh| Shown::by(&*desk.gate.lens(shape), event, is_fresh);
     let bounded = shape(false, &["MoneyDeposited:>=1", "Other:^2"]);
     let unknown = stored(TYPE, 9, &json!({}));
-    assert!(matches!(lens(&bounded, &unknown, false), Seen::Unknown));
-    let Seen::Withheld(withheld) = lens(&bounded, &unknown, true) else { panic!() };
+    assert!(matches!(lens(&bounded, &unknown, false), Shown::Unknown));
+    let Shown::Withheld(withheld) = lens(&bounded, &unknown, true) else { panic!() };
     assert_eq!(withheld.semver, None);
-    assert!(matches!(lens(&Shape::default(), &unknown, false), Seen::AsStored));
+    assert!(matches!(lens(&Shape::default(), &unknown, false), Shown::AsStored));
     // Nothing at all is registered for this one: version 2 of it counts as 2.0.0.
     let other = stored("Other", 2, &json!({}));
-    assert!(matches!(lens(&bounded, &other, false), Seen::Unknown));
-    assert!(matches!(lens(&bounded, &other, true), Seen::AsStored));
-    assert!(matches!(lens(&bounded, &stored("Other", 1, &json!({})), true), Seen::Withheld(_)));
+    assert!(matches!(lens(&bounded, &other, false), Shown::Unknown));
+    assert!(matches!(lens(&bounded, &other, true), Shown::AsStored));
+    assert!(matches!(lens(&bounded, &stored("Other", 1, &json!({})), true), Shown::Withheld(_)));
 }
 
 #[test]
 fn a_lens_follows_the_registry() {
     let mut desk = Desk::default();
     let lens = desk.gate.lens(&Shape::default());
-    let old = Arc::new(stored(TYPE, 1, &json!({"amount":5})));
+    let old = stored(TYPE, 1, &json!({"amount":5}));
     let [first, second, third] = deposits();
     desk.register(&proposal(&first, None)).unwrap();
-    assert!(matches!(lens.see(&old, false), Seen::AsStored));
+    assert!(matches!(Shown::by(&*lens, &old, false), Shown::AsStored));
     desk.register(&proposal(&second, None)).unwrap();
-    assert_eq!(data(&lens.see(&old, false)).0, 2);
+    assert_eq!(data(&Shown::by(&*lens, &old, false)).0, 2);
     desk.register(&proposal(&third, Some(crate::testing::lifting_deposit()))).unwrap();
-    assert_eq!(data(&lens.see(&old, false)).0, 3);
+    assert_eq!(data(&Shown::by(&*lens, &old, false)).0, 3);
 }
 
 #[test]
@@ -225,5 +224,5 @@ fn a_hole_ends_every_way() {
     assert_eq!(catalogue.version(TYPE, 3).unwrap().upcaster(), Err(crate::catalogue::Hole { version: 3 }));
     let old = stored(TYPE, 1, &json!({"amount":5}));
     assert_eq!(data(&desk.see(&Shape::default(), &old)).0, 2);
-    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:^2"]), &old), Seen::Withheld(_)));
+    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:^2"]), &old), Shown::Withheld(_)));
 }

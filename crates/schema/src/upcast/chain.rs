@@ -1,5 +1,6 @@
 //! Upcasters one behind the other, compiled, and run over the bytes of an event.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,13 @@ use super::{CastTo, Pointer, Step, Upcaster};
 pub const GROWTH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How deep data may nest while a chain runs.
 const DEPTH_MAX: usize = 512;
+/// Bytes that a thread keeps to write into.
+const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// What is lifted is written here first, so that its bytes take one allocation, of their size.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Several upcasters, one behind the other, ready to run. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -54,9 +62,12 @@ impl Chain {
         if root.is_untouched() {
             return Some(json.clone());
         }
-        let mut lifted = Vec::with_capacity(json.len() + run.grown + 16);
-        root.write(&mut lifted);
-        Some(lifted.into())
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.shrink_to(SCRATCH_BYTES_KEPT);
+            root.write(scratch);
+            Some(Bytes::copy_from_slice(scratch))
+        })
     }
 }
 

@@ -68,6 +68,17 @@ fn quote_or_escape(json: &[u8], mut at: usize) -> Option<usize> {
     Some(at + json.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?)
 }
 
+/// The bytes that end a number or a word: white space, and what stands behind a value.
+const ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    let (all, mut at) = (b",}] \n\r\t", 0);
+    while at < all.len() {
+        ends[all[at] as usize] = true;
+        at += 1;
+    }
+    ends
+};
+
 /// Where the value that begins at `at` ends.
 #[inline]
 pub(super) fn value_end(json: &[u8], at: usize) -> Option<usize> {
@@ -75,8 +86,7 @@ pub(super) fn value_end(json: &[u8], at: usize) -> Option<usize> {
         b'"' => string_end(json, at).map(|(end, _)| end),
         b'{' | b'[' => container_end(json, at),
         _ => {
-            let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-            let len = json[at..].iter().position(is_end).unwrap_or(json.len() - at);
+            let len = json[at..].iter().position(|byte| ENDS[usize::from(*byte)]).unwrap_or(json.len() - at);
             (len > 0).then_some(at + len)
         }
     }

@@ -15,31 +15,56 @@ pub(super) enum Node<'a> {
     Raw(&'a [u8]),
     /// Made by a step.
     Made(Box<[u8]>),
-    /// An object with its text.
-    Object { members: Vec<Member<'a>>, raw: &'a [u8], is_changed: bool },
-    /// A list. `raw` is its text, empty once it changed.
-    List { items: Vec<Node<'a>>, raw: &'a [u8] },
+    /// An object, boxed as most nodes are none and many are moved.
+    Object(Box<Object<'a>>),
+    /// A list.
+    List(Box<List<'a>>),
+}
+
+/// An object with its text.
+#[derive(Clone, Debug)]
+pub(super) struct Object<'a> {
+    members: Vec<Member<'a>>,
+    raw: &'a [u8],
+    is_changed: bool,
+}
+
+/// A list with its text, which is empty once it changed.
+#[derive(Clone, Debug)]
+pub(super) struct List<'a> {
+    items: Vec<Node<'a>>,
+    raw: &'a [u8],
 }
 
 /// A member of an object.
 #[derive(Clone, Debug)]
 pub(super) struct Member<'a> {
-    /// Its name as it is spelled, in quotation marks.
-    key: &'a [u8],
-    /// Whether an escape is in that spelling, so that it has to be read before it is compared.
-    is_escaped: bool,
+    key: Key<'a>,
     value: Node<'a>,
-    /// Where it lies in the text of its object; `None` where a step made it.
-    lies: Option<Lies>,
+    /// Where it lies in the text of its object.
+    lies: Lies,
 }
 
-/// Where a member lies, from its name to the end of its value.
+/// The name of a member.
+#[derive(Clone, Copy, Debug)]
+struct Key<'a> {
+    /// As it is spelled, in quotation marks.
+    text: &'a [u8],
+    /// Whether an escape is in that spelling, so that it has to be read before it is compared.
+    is_escaped: bool,
+}
+
+/// Where a member lies, from its name to the end of its value; at no bytes where a step made it.
 #[derive(Clone, Copy, Debug)]
 struct Lies {
     from: u32,
     to: u32,
     /// How many members lie in front of it.
     index: u32,
+}
+
+impl Lies {
+    const NOWHERE: Lies = Lies { from: 0, to: 0, index: 0 };
 }
 
 /// A segment of a pointer, ready to be compared and written.
@@ -79,17 +104,43 @@ impl Segment {
     }
 }
 
-impl<'a> Member<'a> {
-    fn has_name(&self, segment: &Segment) -> bool {
-        if self.is_escaped {
-            return decoded(self.key).is_some_and(|name| *name == *segment.name);
+impl<'a> Key<'a> {
+    fn of(segment: &'a Segment) -> Key<'a> {
+        Key { text: &segment.key, is_escaped: segment.is_escaped }
+    }
+
+    fn name(self) -> Cow<'a, [u8]> {
+        match decoded(self.text) {
+            Some(Cow::Borrowed(name)) => Cow::Borrowed(name.as_bytes()),
+            Some(Cow::Owned(name)) => Cow::Owned(name.into_bytes()),
+            None => Cow::Borrowed(self.text),
         }
-        !segment.is_escaped && *self.key == *segment.key
+    }
+
+    fn is_same_as(self, other: Key<'_>) -> bool {
+        if self.is_escaped || other.is_escaped { self.name() == other.name() } else { self.text == other.text }
+    }
+}
+
+impl<'a> Member<'a> {
+    const EMPTY: Member<'static> =
+        Member { key: Key { text: &[], is_escaped: false }, value: Node::Raw(&[]), lies: Lies::NOWHERE };
+
+    fn made(segment: &'a Segment, value: Node<'a>) -> Member<'a> {
+        Member { key: Key::of(segment), value, lies: Lies::NOWHERE }
+    }
+
+    #[inline]
+    fn has_name(&self, segment: &Segment) -> bool {
+        if self.key.is_escaped {
+            return decoded(self.key.text).is_some_and(|name| *name == *segment.name);
+        }
+        !segment.is_escaped && *self.key.text == *segment.key
     }
 
     /// Where it lies, where it still is what lies there.
     fn untouched(&self) -> Option<Lies> {
-        self.lies.filter(|_| self.value.is_untouched())
+        (self.lies.to > 0 && self.value.is_untouched()).then_some(self.lies)
     }
 }
 
@@ -108,24 +159,24 @@ impl<'a> Node<'a> {
         match self {
             Node::Raw(_) => true,
             Node::Made(_) => false,
-            Node::Object { is_changed, .. } => !is_changed,
-            Node::List { raw, .. } => !raw.is_empty(),
+            Node::Object(object) => !object.is_changed,
+            Node::List(list) => !list.raw.is_empty(),
         }
     }
 
     /// The same again, taken apart no further than it has to be.
     pub(super) fn copied(&self) -> Node<'a> {
         match self {
-            Node::Object { raw, is_changed: false, .. } => Node::Raw(raw),
-            Node::List { raw, .. } if !raw.is_empty() => Node::Raw(raw),
+            Node::Object(object) if !object.is_changed => Node::Raw(object.raw),
+            Node::List(list) if !list.raw.is_empty() => Node::Raw(list.raw),
             other => other.clone(),
         }
     }
 
     fn touch(&mut self) {
         match self {
-            Node::Object { is_changed, .. } => *is_changed = true,
-            Node::List { raw, .. } => *raw = &[],
+            Node::Object(object) => object.is_changed = true,
+            Node::List(list) => list.raw = &[],
             Node::Raw(_) | Node::Made(_) => {}
         }
     }
@@ -139,8 +190,10 @@ impl<'a> Node<'a> {
     fn expand(&mut self) {
         let Node::Raw(raw) = *self else { return };
         let parts = match raw.first() {
-            Some(b'{') => members(raw).map(|members| Node::Object { members, raw, is_changed: false }),
-            Some(b'[') => items(raw).map(|items| Node::List { items, raw }),
+            Some(b'{') => {
+                members(raw).map(|members| Node::Object(Box::new(Object { members, raw, is_changed: false })))
+            }
+            Some(b'[') => items(raw).map(|items| Node::List(Box::new(List { items, raw }))),
             _ => None,
         };
         if let Some(parts) = parts {
@@ -152,10 +205,10 @@ impl<'a> Node<'a> {
     fn child(&mut self, segment: &Segment) -> Option<&mut Node<'a>> {
         self.expand();
         match self {
-            Node::Object { members, .. } => {
-                members.iter_mut().find(|member| member.has_name(segment)).map(|member| &mut member.value)
+            Node::Object(object) => {
+                object.members.iter_mut().find(|member| member.has_name(segment)).map(|member| &mut member.value)
             }
-            Node::List { items, .. } => items.get_mut(segment.index?),
+            Node::List(list) => list.items.get_mut(segment.index?),
             Node::Raw(_) | Node::Made(_) => None,
         }
     }
@@ -199,8 +252,8 @@ impl<'a> Node<'a> {
             None => return run(self),
             Some((segment, rest)) if segment.is_every => {
                 self.expand();
-                let Node::List { items, .. } = self else { return false };
-                items.iter_mut().fold(false, |changed, item| item.each(rest, run) | changed)
+                let Node::List(list) = self else { return false };
+                list.items.iter_mut().fold(false, |changed, item| item.each(rest, run) | changed)
             }
             Some((segment, rest)) => self.child(segment).is_some_and(|child| child.each(rest, run)),
         };
@@ -244,26 +297,26 @@ impl<'a> Node<'a> {
 
     /// Adds a member to an object that has none of that name, and the objects that lack on the way to the value.
     fn add(&mut self, segment: &'a Segment, rest: &'a [Segment], value: Node<'a>) -> Result<(), Node<'a>> {
-        let Node::Object { members, .. } = self else { return Err(value) };
+        let Node::Object(object) = self else { return Err(value) };
         let nested = |value, segment: &'a Segment| object_of(segment, value);
         let value = rest.iter().rev().fold(value, nested);
-        members.push(Member { key: &segment.key, is_escaped: segment.is_escaped, value, lies: None });
+        object.members.push(Member::made(segment, value));
         Ok(())
     }
 
     /// Notes that a member's value is not any more the one that lies in the object's text.
     fn forget(&mut self, segment: &Segment) {
-        if let Node::Object { members, .. } = self
-            && let Some(member) = members.iter_mut().find(|member| member.has_name(segment))
+        if let Node::Object(object) = self
+            && let Some(member) = object.members.iter_mut().find(|member| member.has_name(segment))
         {
-            member.lies = None;
+            member.lies = Lies::NOWHERE;
         }
     }
 
     /// Whether it is an object, which a value can be set in by any name.
     pub(super) fn is_object(&mut self) -> bool {
         self.expand();
-        matches!(self, Node::Object { .. })
+        matches!(self, Node::Object(_))
     }
 
     /// Whether a value can be set at a path.
@@ -271,7 +324,7 @@ impl<'a> Node<'a> {
         let Some((segment, rest)) = path.split_first() else { return true };
         match self.child(segment) {
             Some(child) => child.can_set(rest),
-            None => matches!(self, Node::Object { .. }),
+            None => matches!(self, Node::Object(_)),
         }
     }
 
@@ -281,14 +334,16 @@ impl<'a> Node<'a> {
         let taken = if rest.is_empty() {
             self.expand();
             match self {
-                Node::Object { members, .. } => {
+                Node::Object(object) => {
+                    let members = &mut object.members;
                     let at = members.iter().position(|member| member.has_name(segment))?;
                     Taken { at, member: members.remove(at) }
                 }
-                Node::List { items, .. } => {
+                Node::List(list) => {
+                    let items = &mut list.items;
                     let at = segment.index.filter(|at| *at < items.len())?;
-                    let member = Member { key: &[], is_escaped: false, value: items.remove(at), lies: None };
-                    Taken { at, member }
+                    let key = Key { text: &[], is_escaped: false };
+                    Taken { at, member: Member { key, value: items.remove(at), lies: Lies::NOWHERE } }
                 }
                 Node::Raw(_) | Node::Made(_) => return None,
             }
@@ -309,8 +364,8 @@ impl<'a> Node<'a> {
             return;
         }
         match self {
-            Node::Object { members, .. } => members.insert(taken.at, taken.member),
-            Node::List { items, .. } => items.insert(taken.at, taken.member.value),
+            Node::Object(object) => object.members.insert(taken.at, taken.member),
+            Node::List(list) => list.items.insert(taken.at, taken.member.value),
             Node::Raw(_) | Node::Made(_) => {}
         }
     }
@@ -318,11 +373,11 @@ impl<'a> Node<'a> {
     /// Takes all items of a list away.
     pub(super) fn clear(&mut self) -> bool {
         self.expand();
-        let Node::List { items, raw } = self else { return false };
-        let had_some = !items.is_empty();
+        let Node::List(list) = self else { return false };
+        let had_some = !list.items.is_empty();
         if had_some {
-            items.clear();
-            *raw = &[];
+            list.items.clear();
+            list.raw = &[];
         }
         had_some
     }
@@ -332,12 +387,12 @@ impl<'a> Node<'a> {
         match self {
             Node::Raw(bytes) => bytes.len(),
             Node::Made(bytes) => bytes.len(),
-            Node::Object { raw, is_changed: false, .. } => raw.len(),
-            Node::List { raw, .. } if !raw.is_empty() => raw.len(),
-            Node::Object { members, .. } => {
-                members.iter().map(|member| member.key.len() + 2 + member.value.size()).sum::<usize>() + 2
+            Node::Object(object) if !object.is_changed => object.raw.len(),
+            Node::List(list) if !list.raw.is_empty() => list.raw.len(),
+            Node::Object(object) => {
+                object.members.iter().map(|member| member.key.text.len() + 2 + member.value.size()).sum::<usize>() + 2
             }
-            Node::List { items, .. } => items.iter().map(|item| item.size() + 1).sum::<usize>() + 2,
+            Node::List(list) => list.items.iter().map(|item| item.size() + 1).sum::<usize>() + 2,
         }
     }
 
@@ -345,8 +400,8 @@ impl<'a> Node<'a> {
     pub(super) fn depth(&self) -> usize {
         let deepest = match self {
             Node::Raw(_) | Node::Made(_) => return 0,
-            Node::Object { members, .. } => members.iter().map(|member| member.value.depth()).max(),
-            Node::List { items, .. } => items.iter().map(Node::depth).max(),
+            Node::Object(object) => object.members.iter().map(|member| member.value.depth()).max(),
+            Node::List(list) => list.items.iter().map(Node::depth).max(),
         };
         deepest.unwrap_or(0) + 1
     }
@@ -356,12 +411,12 @@ impl<'a> Node<'a> {
         match self {
             Node::Raw(bytes) => json.extend_from_slice(bytes),
             Node::Made(bytes) => json.extend_from_slice(bytes),
-            Node::Object { raw, is_changed: false, .. } => json.extend_from_slice(raw),
-            Node::List { raw, .. } if !raw.is_empty() => json.extend_from_slice(raw),
-            Node::Object { members, raw, .. } => write_members(members, raw, json),
-            Node::List { items, .. } => {
+            Node::Object(object) if !object.is_changed => json.extend_from_slice(object.raw),
+            Node::List(list) if !list.raw.is_empty() => json.extend_from_slice(list.raw),
+            Node::Object(object) => write_members(&object.members, object.raw, json),
+            Node::List(list) => {
                 json.push(b'[');
-                for (index, item) in items.iter().enumerate() {
+                for (index, item) in list.items.iter().enumerate() {
                     if index > 0 {
                         json.push(b',');
                     }
@@ -392,8 +447,7 @@ impl<'a> Taken<'a> {
 }
 
 fn object_of<'a>(segment: &'a Segment, value: Node<'a>) -> Node<'a> {
-    let member = Member { key: &segment.key, is_escaped: segment.is_escaped, value, lies: None };
-    Node::Object { members: vec![member], raw: &[], is_changed: true }
+    Node::Object(Box::new(Object { members: vec![Member::made(segment, value)], raw: &[], is_changed: true }))
 }
 
 /// Writes an object that changed. Members that did not and still are neighbours are written in one piece.
@@ -406,7 +460,7 @@ fn write_members(members: &[Member<'_>], raw: &[u8], json: &mut Vec<u8>) {
         }
         rest = behind;
         let Some(mut last) = first.untouched() else {
-            json.extend_from_slice(first.key);
+            json.extend_from_slice(first.key.text);
             json.push(b':');
             first.value.write(json);
             continue;
@@ -436,7 +490,7 @@ fn members(raw: &[u8]) -> Option<Vec<Member<'_>>> {
     loop {
         let key_at = at;
         let (key_end, is_escaped) = string_end(raw, at)?;
-        let key = &raw[at..key_end];
+        let key = Key { text: &raw[at..key_end], is_escaped };
         at = skip_space(raw, key_end);
         if raw.get(at) != Some(&b':') {
             return None;
@@ -445,33 +499,21 @@ fn members(raw: &[u8]) -> Option<Vec<Member<'_>>> {
         let end = value_end(raw, at)?;
         let lies = Lies { from: key_at as u32, to: end as u32, index };
         index += 1;
-        let member = Member { key, is_escaped, value: Node::Raw(&raw[at..end]), lies: Some(lies) };
-        let bit = 1_u64
-            << if is_escaped {
-                63
-            } else {
-                (key.len() * 7 + usize::from(key[1]) * 5 + usize::from(key[key.len() / 2])) & 63
-            };
+        let bit = 1_u64 << if is_escaped { 63 } else { bit_of(key.text) };
         // A name with an escape may be the same as any, and any the same as it.
         let may_be_known = seen & (bit | 1 << 63) != 0 || is_escaped;
         seen |= bit;
-        let known = if members.len() >= MEMBERS_COMPARED_ONE_BY_ONE {
-            if many.is_empty() {
-                many.extend(members.iter().enumerate().map(|(index, member)| (name(member), index)));
-            }
-            many.get(&name(&member)).copied()
-        } else if may_be_known {
-            members.iter().position(|other| is_same_name(other, &member))
+        let text = &raw[at..end];
+        if may_be_known || members.len() >= MEMBERS_COMPARED_ONE_BY_ONE {
+            add_or_replace(&mut members, &mut many, key, text, lies);
         } else {
-            None
-        };
-        match known {
-            Some(known) => members[known] = Member { lies: None, ..member },
-            None => {
-                if !many.is_empty() {
-                    many.insert(name(&member), members.len());
-                }
-                members.push(member);
+            // Filled in where it stays: a member that is put together elsewhere and copied waits for its own parts.
+            members.push(Member::EMPTY);
+            if let Some(member) = members.last_mut() {
+                member.key = key;
+                member.lies = lies;
+                // Nothing is lost: what was there is the empty one.
+                std::mem::forget(std::mem::replace(&mut member.value, Node::Raw(text)));
             }
         }
         at = skip_space(raw, end);
@@ -483,16 +525,38 @@ fn members(raw: &[u8]) -> Option<Vec<Member<'_>>> {
     }
 }
 
-fn name<'a>(member: &Member<'a>) -> Cow<'a, [u8]> {
-    match decoded(member.key) {
-        Some(Cow::Borrowed(name)) => Cow::Borrowed(name.as_bytes()),
-        Some(Cow::Owned(name)) => Cow::Owned(name.into_bytes()),
-        None => Cow::Borrowed(member.key),
+/// Adds a member whose name may be one of those that came before it: then it is put in the place of that.
+#[inline(never)]
+fn add_or_replace<'a>(
+    members: &mut Vec<Member<'a>>,
+    places: &mut HashMap<Cow<'a, [u8]>, usize>,
+    key: Key<'a>,
+    text: &'a [u8],
+    lies: Lies,
+) {
+    let known = if members.len() >= MEMBERS_COMPARED_ONE_BY_ONE {
+        if places.is_empty() {
+            places.extend(members.iter().enumerate().map(|(place, member)| (member.key.name(), place)));
+        }
+        places.get(&key.name()).copied()
+    } else {
+        members.iter().position(|other| other.key.is_same_as(key))
+    };
+    match known {
+        Some(known) => members[known] = Member { key, value: Node::Raw(text), lies: Lies::NOWHERE },
+        None => {
+            if !places.is_empty() {
+                places.insert(key.name(), members.len());
+            }
+            members.push(Member { key, value: Node::Raw(text), lies });
+        }
     }
 }
 
-fn is_same_name(one: &Member<'_>, other: &Member<'_>) -> bool {
-    if one.is_escaped || other.is_escaped { name(one) == name(other) } else { one.key == other.key }
+/// A number below 64 for a name in quotation marks, which differs for most names that differ.
+#[inline]
+fn bit_of(text: &[u8]) -> usize {
+    (text.len() * 7 + usize::from(text[1]) * 5 + usize::from(text[text.len() / 2])) & 63
 }
 
 /// The items of a list. `None` where it is no well-formed list.
@@ -520,9 +584,7 @@ pub(super) type Named<'a> = (Cow<'a, [u8]>, &'a [u8]);
 /// The members of an object as its names, decoded, and the texts of its values; of those of one name the last.
 pub(super) fn named(raw: &[u8]) -> Option<Vec<Named<'_>>> {
     let named = members(raw)?.into_iter().filter_map(|member| match member.value {
-        Node::Raw(value) => {
-            Some((name(&Member { key: member.key, is_escaped: true, value: Node::Raw(&[]), lies: None }), value))
-        }
+        Node::Raw(value) => Some((member.key.name(), value)),
         _ => None,
     });
     Some(named.collect())

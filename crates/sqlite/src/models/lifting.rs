@@ -94,8 +94,8 @@ impl Lifting {
         }
         let lifted = match self.stored(rowid, context)? {
             // This process is the one that changes the registry, so its gate always knows all of it.
-            Some(event) => match self.lens.see(&Arc::new(event), true) {
-                Seen::Lifted(lifted) => Some(lifted),
+            Some(mut event) => match self.lens.see(&mut event, true) {
+                Seen::Lifted => Some(event),
                 Seen::AsStored | Seen::Withheld(_) | Seen::Unknown => None,
             },
             None => None,
@@ -105,7 +105,7 @@ impl Lifting {
     }
 
     /// As much of the event as its shape depends on.
-    fn stored(&self, rowid: i64, context: &Context<'_>) -> rusqlite::Result<Option<RecordedEvent>> {
+    fn stored(&self, rowid: i64, context: &Context<'_>) -> rusqlite::Result<Option<Arc<RecordedEvent>>> {
         let Some(event_type) = self.shared.types.name(context.get(2)?) else { return Ok(None) };
         let data = match context.get_raw(4) {
             ValueRef::Text(bytes) => Payload::Json(Bytes::copy_from_slice(bytes)),
@@ -113,7 +113,7 @@ impl Lifting {
             _ => return Ok(None),
         };
         let place = place(rowid);
-        Ok(Some(RecordedEvent {
+        Ok(Some(Arc::new(RecordedEvent {
             partition: place.partition,
             position: place.position,
             stream: StreamName::from_storage(context.get::<String>(1)?),
@@ -126,6 +126,6 @@ impl Lifting {
             tags: Tags::default(),
             occurred_at: None,
             recorded_at: Timestamp::default(),
-        }))
+        })))
     }
 }

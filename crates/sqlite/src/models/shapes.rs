@@ -50,11 +50,7 @@ impl Shapes {
             }
             // This process is the one that changes the registry, so its gate always knows all of it.
             match sight.lens.see(event, true) {
-                Seen::AsStored => true,
-                Seen::Lifted(lifted) => {
-                    *event = lifted;
-                    true
-                }
+                Seen::AsStored | Seen::Lifted => true,
                 Seen::Withheld(why) if sight.shape.on_newer == OnNewer::Skip => {
                     sight.passed_over(&why);
                     false

@@ -1,6 +1,7 @@
 //! Events held against the registry: how many of each type and version, and what is wrong with the first of each kind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pacioli_core::RecordedEvent;
 use pacioli_schema::Catalogue;
@@ -177,9 +178,11 @@ fn examine(catalogue: &Catalogue, event: &RecordedEvent) -> Result<Option<u32>, 
         return Err(Wrong::new("hole", problem));
     }
     let Some(lift) = lift else { return Ok(None) };
-    let lifted = lift.apply(event).ok_or_else(|| {
-        Wrong::new("lift", format!("its data cannot be lifted from version {version} to version {}", lift.version))
-    })?;
+    let mut lifted = Arc::new(event.clone());
+    if !lift.apply(&mut lifted) {
+        let problem = format!("its data cannot be lifted from version {version} to version {}", lift.version);
+        return Err(Wrong::new("lift", problem));
+    }
     let Some(newest) = catalogue.version(event_type, lift.version) else { return Ok(Some(lift.version)) };
     let schema = newest.schema().map_err(|error| unusable(lift.version, error))?;
     schema.check(&lifted.data).map_err(|broken| {
