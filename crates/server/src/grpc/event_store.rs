@@ -83,7 +83,7 @@ impl Service for EventStoreService {
     async fn read_log(&self, request: Request<ReadLogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
         let request = request.into_inner();
         let fields = read::fields(request.fields).map_err(invalid)?;
-        let store = self.services.view(request.shape, request.reader)?;
+        let view = self.services.view(request.shape, request.reader)?;
         let read = ReadLog {
             after: read::after(request.after).map_err(invalid)?,
             filter: read::filter(request.filter, self.services.limits.query_terms_max).map_err(invalid)?,
@@ -91,7 +91,7 @@ impl Service for EventStoreService {
             payload: fields.payload(),
         };
         let budget = Budget::new(request.limit, request.pages);
-        let messages = pages::log(store, read, fields, budget);
+        let messages = pages::log(view, read, fields, budget);
         Ok(Response::new(read_ahead(Arc::clone(&self.services), messages)))
     }
 

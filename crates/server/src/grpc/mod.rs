@@ -26,7 +26,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::schemas::Registry;
-use crate::shapes::Reading;
+use crate::shapes::{Reading, View};
 use admin::AdminService;
 pub(crate) use admin::sweep_backups;
 use event_store::EventStoreService;
@@ -54,7 +54,7 @@ pub struct Services {
 
 impl Services {
     /// The store as somebody reads it.
-    fn view(&self, shape: Option<v1::Shape>, reader: String) -> Result<Arc<dyn EventStore>, Status> {
+    fn view(&self, shape: Option<v1::Shape>, reader: String) -> Result<Arc<View>, Status> {
         let invalid = |error: InvalidAppend| status::invalid(&error);
         let shape = pacioli_api::wire::shape::shape(shape, self.limits.query_terms_max).map_err(invalid)?;
         let reader = Some(reader).filter(|name| !name.is_empty());
@@ -66,7 +66,7 @@ impl Services {
                 let reading = Reading { shape, reader: reader.map(Into::into), only: None };
                 Ok(schemas.view(Arc::clone(&self.store), reading))
             }
-            None if shape.understands.is_empty() && reader.is_none() => Ok(Arc::clone(&self.store)),
+            None if shape.understands.is_empty() && reader.is_none() => Ok(View::as_stored(Arc::clone(&self.store))),
             None => {
                 let field = if reader.is_some() { "reader" } else { "shape" };
                 let problem = "is not known here: this server was started without a schema registry";

@@ -6,8 +6,13 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use pacioli_api::fields::Fields;
 use pacioli_api::generated::v1;
 use pacioli_api::wire::{read, status};
-use pacioli_core::{Checkpoint, EventStore, LogPage, ReadLog, ReadStream, RecordedEvent, StreamPage};
+use pacioli_core::{
+    Checkpoint, EventStore, LogPage, ReadError, ReadLog, ReadStream, RecordedEvent, StoreError, StreamPage,
+};
+use tokio::task::JoinSet;
 use tonic::Status;
+
+use crate::shapes::View;
 
 /// Bytes of the events of one message: large enough that its cost is the events', small enough that the next one is
 /// ready in time.
@@ -39,9 +44,13 @@ impl Budget {
     }
 }
 
-/// Reads the log until the head as the first page saw it, or until the budget is spent.
+/// A page that is being read. It is given up when this is dropped.
+type Ahead = JoinSet<Result<LogPage, ReadError>>;
+
+/// Reads the log until the head as the first page saw it, or until the budget is spent. While a page is brought into the
+/// reader's shape and encoded, the next one is read.
 pub(super) fn log(
-    store: Arc<dyn EventStore>,
+    view: Arc<View>,
     first: ReadLog,
     fields: Fields,
     budget: Budget,
@@ -51,27 +60,43 @@ pub(super) fn log(
         budget: Budget,
         /// Where to end, known from the first page on.
         head: Option<Checkpoint>,
+        ahead: Ahead,
     }
-    let start = Some(State { read: first, budget, head: None });
+    let start = Some(State { read: first, budget, head: None, ahead: Ahead::new() });
     let pages = stream::try_unfold(start, move |state| {
-        let (store, fields) = (Arc::clone(&store), fields.clone());
+        let (view, fields) = (Arc::clone(&view), fields.clone());
         async move {
-            let Some(mut state) = state else { return Ok::<_, Status>(None) };
-            let read = ReadLog { limit: state.budget.limit(), ..state.read.clone() };
-            let page = store.read_log(read).await.map_err(|error| status::read_status(&error))?;
-            let head = state.head.get_or_insert_with(|| page.head.clone());
+            let Some(mut state) = state else { return Ok::<_, ReadError>(None) };
+            let stored = match state.ahead.join_next().await {
+                Some(page) => page.map_err(|failed| StoreError::new(format!("reading ahead stopped: {failed}")))??,
+                None => view.stored(ReadLog { limit: state.budget.limit(), ..state.read.clone() }).await?,
+            };
+            let head = state.head.get_or_insert_with(|| stored.head.clone());
+            let end = stored.checkpoint.clone();
+            // What the reader passes over is not known yet and costs it nothing, so this may be a little too soon to end.
+            let mut left = state.budget;
+            if left.take(stored.events.len()) && !end.covers(head) {
+                let next = ReadLog { after: Some(end.clone()), limit: left.limit(), ..state.read.clone() };
+                let view = Arc::clone(&view);
+                state.ahead.spawn(async move { view.stored(next).await });
+            }
+            let page = view.show(&state.read.filter, stored).await?;
+            if page.checkpoint != end {
+                // The reader stops before the page's end: what comes behind it is not for it.
+                state.ahead = Ahead::new();
+            }
             let done = page.checkpoint.covers(head);
             state.read.after = Some(page.checkpoint.clone());
             let goes_on = state.budget.take(page.events.len()) && !done;
             Ok(Some((stream::iter(split_log(page, &fields).into_iter().map(Ok)), goes_on.then_some(state))))
         }
     });
-    pages.try_flatten().boxed()
+    pages.try_flatten().map_err(|error| status::read_status(&error)).boxed()
 }
 
 /// Reads a stream until its end, or until the budget is spent.
 pub(super) fn stream(
-    store: Arc<dyn EventStore>,
+    store: Arc<View>,
     first: ReadStream,
     fields: Fields,
     budget: Budget,
