@@ -14,11 +14,14 @@ use pacioli_core::schemas::{Gate, Generation, Lens, NamedReader, OnNewer, Seen, 
 use pacioli_core::store::{Bus, Measure};
 use pacioli_core::{
     AppendError, AppendOutcome, AppendRequest, Category, Checkpoint, Deliveries, Delivery, EventStore, EventType,
-    Filter, Lease, LeaseOutcome, ListStreams, LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent,
+    Filter, Lease, LeaseOutcome, ListStreams, LogPage, Place, Position, ReadError, ReadLog, ReadStream, RecordedEvent,
     StreamInfo, StreamName, StreamPage, StreamsPage, Subscribe, Timestamp, Version,
 };
 
 use crate::schemas::{Live, Noting, Registry};
+
+/// Stored events that are looked at, at least, where a reader passes some over.
+const LOOKED_AT_MIN: usize = 512;
 
 /// How somebody reads: in which shape, and under which name.
 #[derive(Clone, Debug, Default)]
@@ -70,20 +73,30 @@ impl View {
     /// A page of the log as it is stored: [`show`](View::show) makes of it what the reader gets. Both in turn are
     /// [`read_log`](EventStore::read_log); apart, the next page can be read while one is shown.
     pub(crate) async fn stored(&self, read: ReadLog) -> Result<LogPage, ReadError> {
-        self.store.read_log(read).await
+        let limit = self.looked_at(read.limit);
+        self.store.read_log(ReadLog { limit, ..read }).await
     }
 
-    /// What the reader, who asked for events that `filter` matches, gets of a page. Its checkpoint lies before the page's
-    /// where the reader does not understand what comes there.
-    pub(crate) async fn show(&self, filter: &Filter, mut page: LogPage) -> Result<LogPage, ReadError> {
+    /// How many stored events are looked at for so many that the reader gets: where it passes some over, one page of what is
+    /// stored for each event that it gets would be far too many pages.
+    fn looked_at(&self, limit: usize) -> usize {
+        match &self.shaper {
+            Some(shaper) if shaper.may_pass_over() => limit.max(LOOKED_AT_MIN),
+            _ => limit,
+        }
+    }
+
+    /// What the reader, who asked for at most `limit` events that `filter` matches, gets of a page. Its checkpoint lies before
+    /// the page's where that was more, or where the reader does not understand what comes there.
+    pub(crate) async fn show(&self, filter: &Filter, limit: usize, mut page: LogPage) -> Result<LogPage, ReadError> {
         let Some(shaper) = &self.shaper else { return Ok(page) };
         let noting = shaper.noting(&filter.types, &filter.categories);
-        let withheld = shaper.shape(&mut page.events, &noting).await?;
-        if let Some(withheld) = &withheld {
-            page.checkpoint = before(&page.from, &page.events, withheld);
+        let cut = shaper.shape(&mut page.events, &noting, limit).await?;
+        if let Some(cut) = &cut {
+            page.checkpoint = cut.checkpoint(&page.from, &page.events);
         }
-        noting.read(Some(&page.checkpoint), withheld.as_deref().map(waits_for).as_deref()).await;
-        match withheld {
+        noting.read(Some(&page.checkpoint), Cut::waits_for(cut.as_ref()).as_deref()).await;
+        match cut.and_then(|cut| cut.withheld) {
             Some(withheld) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
             _ => Ok(page),
         }
@@ -99,48 +112,50 @@ struct Shaper {
 }
 
 impl Shaper {
-    /// Lifts events, and drops those that are passed over. Where the reader has to stop, what it does not understand comes
-    /// back, and `events` ends before it.
+    /// Lifts events, and drops those that are passed over, until `limit` are left or the reader has to stop: then it says
+    /// where, and `events` ends there.
     async fn shape(
         &self,
         events: &mut Vec<Arc<RecordedEvent>>,
         noting: &Noting,
-    ) -> Result<Option<Box<Withheld>>, ReadError> {
+        limit: usize,
+    ) -> Result<Option<Cut>, ReadError> {
         if self.changes_nothing() {
             return Ok(None);
         }
         let (mut kept, mut is_fresh) = (0, false);
         for at in 0..events.len() {
-            if !self.is_asked_for(&events[at]) {
-                events.swap(kept, at);
-                kept += 1;
-                continue;
+            if kept == limit {
+                return Ok(Some(Cut::new(events, at, kept, None)));
             }
-            let mut seen = self.lens.see(&mut events[at], is_fresh);
-            if matches!(seen, Seen::Unknown) {
-                // What was read before the registry cannot be newer than it.
-                self.registry.refresh().await?;
-                is_fresh = true;
-                seen = self.lens.see(&mut events[at], is_fresh);
-            }
-            match seen {
-                Seen::AsStored | Seen::Lifted | Seen::Unknown => {}
-                Seen::Withheld(withheld) => match self.reading.shape.on_newer {
-                    OnNewer::Stop => {
-                        events.truncate(kept);
-                        return Ok(Some(withheld));
+            if self.is_asked_for(&events[at]) {
+                let mut seen = self.lens.see(&mut events[at], is_fresh);
+                if matches!(seen, Seen::Unknown) {
+                    // What was read before the registry cannot be newer than it.
+                    self.registry.refresh().await?;
+                    is_fresh = true;
+                    seen = self.lens.see(&mut events[at], is_fresh);
+                }
+                match seen {
+                    Seen::AsStored | Seen::Lifted | Seen::Unknown => {}
+                    Seen::Withheld(withheld) if self.reading.shape.on_newer == OnNewer::Stop => {
+                        return Ok(Some(Cut::new(events, at, kept, Some(withheld))));
                     }
-                    OnNewer::Skip => {
+                    Seen::Withheld(_) => {
                         noting.skip(&events[at].event_type);
                         continue;
                     }
-                },
+                }
             }
             events.swap(kept, at);
             kept += 1;
         }
         events.truncate(kept);
         Ok(None)
+    }
+
+    fn may_pass_over(&self) -> bool {
+        self.reading.shape.on_newer == OnNewer::Skip && !self.changes_nothing()
     }
 
     /// Whether every event comes as it is stored, by the shape or since nothing is registered.
@@ -169,28 +184,45 @@ impl Shaper {
     }
 }
 
-/// The version that a reader waits for, in words.
-fn waits_for(withheld: &Withheld) -> String {
-    let Withheld { event_type, schema_version, semver, .. } = withheld;
-    match semver {
-        Some(semver) => format!("{event_type} {semver} (schema version {schema_version})"),
-        None => format!("{event_type} of schema version {schema_version}, which is not registered"),
-    }
+/// Where events end that were more than a reader wants or understands.
+struct Cut {
+    /// Of the first that it does not get.
+    place: Place,
+    version: Version,
+    /// Why, where it is not that there were enough.
+    withheld: Option<Box<Withheld>>,
 }
 
-/// Where a reader stands that has taken `events` from `from` on and stops before what is withheld.
-fn before(from: &Checkpoint, events: &[Arc<RecordedEvent>], withheld: &Withheld) -> Checkpoint {
-    let mut checkpoint = from.clone();
-    for event in events {
-        checkpoint.advance(event.partition, event.position);
+impl Cut {
+    /// Cuts events behind the first `kept`, of which the one at `at` is the first that the reader does not get.
+    fn new(events: &mut Vec<Arc<RecordedEvent>>, at: usize, kept: usize, withheld: Option<Box<Withheld>>) -> Cut {
+        let (place, version) = (events[at].place(), events[at].version);
+        events.truncate(kept);
+        Cut { place, version, withheld }
     }
-    // What lies between in its partition did not match.
-    let place = withheld.place;
-    let last = Position(place.position.0.saturating_sub(1));
-    if checkpoint.position(place.partition) < last {
-        checkpoint.advance(place.partition, last);
+
+    /// Where a reader stands that has taken `events` from `from` on.
+    fn checkpoint(&self, from: &Checkpoint, events: &[Arc<RecordedEvent>]) -> Checkpoint {
+        let mut checkpoint = from.clone();
+        for event in events {
+            checkpoint.advance(event.partition, event.position);
+        }
+        // What lies between in its partition did not match, or was passed over.
+        let last = Position(self.place.position.0.saturating_sub(1));
+        if checkpoint.position(self.place.partition) < last {
+            checkpoint.advance(self.place.partition, last);
+        }
+        checkpoint
     }
-    checkpoint
+
+    /// The version that a reader waits for, in words.
+    fn waits_for(cut: Option<&Cut>) -> Option<String> {
+        let Withheld { event_type, schema_version, semver, .. } = cut?.withheld.as_deref()?;
+        Some(match semver {
+            Some(semver) => format!("{event_type} {semver} (schema version {schema_version})"),
+            None => format!("{event_type} of schema version {schema_version}, which is not registered"),
+        })
+    }
 }
 
 #[async_trait]
@@ -211,24 +243,20 @@ impl EventStore for View {
         let Some(shaper) = &self.shaper else { return self.store.read_stream(read).await };
         let category = Category::new(read.stream.category()).ok();
         let noting = shaper.noting(&[], category.as_slice());
-        let mut page = self.store.read_stream(read).await?;
-        // The version of each event that may be the first that is withheld.
-        let versions: Vec<Version> = match shaper.reading.shape.understands.is_empty() {
-            true => Vec::new(),
-            false => page.events.iter().map(|event| event.version).collect(),
-        };
-        let withheld = shaper.shape(&mut page.events, &noting).await?;
-        noting.read(None, withheld.as_deref().map(waits_for).as_deref()).await;
-        match withheld {
-            Some(withheld) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
-            Some(_) => Ok(StreamPage { next: versions.get(page.events.len()).copied(), ..page }),
+        let limit = read.limit;
+        let mut page = self.store.read_stream(ReadStream { limit: self.looked_at(limit), ..read }).await?;
+        let cut = shaper.shape(&mut page.events, &noting, limit).await?;
+        noting.read(None, Cut::waits_for(cut.as_ref()).as_deref()).await;
+        match cut {
+            Some(Cut { withheld: Some(withheld), .. }) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
+            Some(cut) => Ok(StreamPage { next: Some(cut.version), ..page }),
             None => Ok(page),
         }
     }
 
     async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
-        let filter = read.filter.clone();
-        self.show(&filter, self.stored(read).await?).await
+        let (filter, limit) = (read.filter.clone(), read.limit);
+        self.show(&filter, limit, self.stored(read).await?).await
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
@@ -325,7 +353,7 @@ impl Following {
             self.noting.read(Some(delivery.checkpoint()), None).await;
             return Ok(Some(delivery));
         };
-        let Some(withheld) = self.shaper.shape(&mut events, &self.noting).await? else {
+        let Some(cut) = self.shaper.shape(&mut events, &self.noting, usize::MAX).await? else {
             self.noting.read(Some(&checkpoint), None).await;
             return match events.is_empty() {
                 false => Ok(Some(Delivery::Events { events, from, checkpoint })),
@@ -337,13 +365,12 @@ impl Following {
                 true => Ok(None),
             };
         };
-        let checkpoint = before(&from, &events, &withheld);
-        self.noting.read(Some(&checkpoint), Some(&waits_for(&withheld))).await;
-        let error = ReadError::Withheld(withheld);
-        if events.is_empty() {
-            return Err(error);
+        let checkpoint = cut.checkpoint(&from, &events);
+        self.noting.read(Some(&checkpoint), Cut::waits_for(Some(&cut)).as_deref()).await;
+        self.last = cut.withheld.map(ReadError::Withheld);
+        match self.last.take_if(|_| events.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok(Some(Delivery::Events { events, from, checkpoint })),
         }
-        self.last = Some(error);
-        Ok(Some(Delivery::Events { events, from, checkpoint }))
     }
 }

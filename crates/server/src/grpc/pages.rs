@@ -80,7 +80,7 @@ pub(super) fn log(
                 let view = Arc::clone(&view);
                 state.ahead.spawn(async move { view.stored(next).await });
             }
-            let page = view.show(&state.read.filter, stored).await?;
+            let page = view.show(&state.read.filter, state.budget.limit(), stored).await?;
             if page.checkpoint != end {
                 // The reader stops before the page's end: what comes behind it is not for it.
                 state.ahead = Ahead::new();

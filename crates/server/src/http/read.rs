@@ -332,16 +332,16 @@ trait Pages: Send + 'static {
 }
 
 /// One event a line, for as long as there are some. What fails in the middle breaks the connection, so that nobody takes a
-/// part for the whole.
+/// part for the whole: also where the reader does not understand what follows, as whoever asks after the last line is told.
 fn lines<P: Pages>(pages: P) -> Response {
     let chunks = stream::try_unfold(pages, |mut pages| async {
-        match pages.next().await {
-            // The answer ends there as a page does, and who asks for what follows is told why.
-            Err(ReadError::Withheld(_)) => Ok(None),
-            chunk => Ok::<_, ReadError>(chunk?.map(|chunk| (chunk, pages))),
-        }
+        let chunk = pages.next().await?;
+        Ok::<_, ReadError>(chunk.map(|chunk| (chunk, pages)))
     });
-    let chunks = chunks.inspect_err(|error| tracing::error!(%error, "a read failed in the middle of its answer"));
+    let chunks = chunks.inspect_err(|error| match error {
+        ReadError::Withheld(_) => tracing::info!(%error, "an answer breaks off"),
+        _ => tracing::error!(%error, "a read failed in the middle of its answer"),
+    });
     events_answer(Format::Lines, Body::from_stream(chunks))
 }
 
