@@ -170,7 +170,7 @@ impl Compiled<'_> {
 }
 
 /// A template without its opening comment, each `{name}` in it replaced once: what is put in is not looked at again.
-pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
+pub(crate) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut rest = template;
     while rest.starts_with("--") {
         rest = rest.split_once('\n').map_or("", |(_, behind)| behind);
@@ -201,7 +201,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A dollar quote that does not occur in the text.
-fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     (0..).map(|n| format!("$p{n}$")).find(|quote| !text.contains(quote.as_str())).expect("a text is finite")
 }
 

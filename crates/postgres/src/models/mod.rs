@@ -50,6 +50,7 @@ use crate::connect::{Connector, Purpose};
 use crate::error::Error;
 use crate::location::Location;
 use crate::store::PostgresStore;
+pub(crate) use compile::{fill, quote};
 use home::{Home, Names};
 use query::Queries;
 pub(crate) use values::literal;

@@ -14,20 +14,18 @@ const TOLD_CHARACTERS: usize = 60;
 const TOLD_VALUES: usize = 6;
 
 /// Keywords that say nothing about whether data is valid.
-const SILENT: [&str; 13] = [
+const SILENT: [&str; 11] = [
     "title",
     "description",
     "default",
     "examples",
     "$comment",
     "$schema",
-    "$id",
     "$anchor",
     "format",
     "deprecated",
     "readOnly",
     "writeOnly",
-    "definitions",
 ];
 /// Keywords that the validator reads as they are.
 const PLAIN: [&str; 12] = [
@@ -46,7 +44,7 @@ const PLAIN: [&str; 12] = [
 ];
 const ONE: [&str; 3] = ["additionalProperties", "items", "not"];
 const MANY: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const NAMED: [&str; 2] = ["properties", "$defs"];
+const NAMED: [&str; 3] = ["properties", "$defs", "definitions"];
 
 /// The rules of a version as JSON, or why it has none, as the end of a sentence that begins with the version.
 pub(super) fn rules(entry: &Entry) -> Result<String, String> {
@@ -55,7 +53,8 @@ pub(super) fn rules(entry: &Entry) -> Result<String, String> {
     }
     let schema = entry.schema().map_err(|error| format!("this build does not take its schema ({error})"))?;
     let schema = schema.as_json_schema().ok_or("its schema is no JSON Schema")?.in_one_document();
-    let rules = one(schema)?;
+    let rules = one(schema, true)?;
+    lead_somewhere(&rules, &rules)?;
     let text = rules.to_string();
     if text.contains("\\u0000") {
         return Err("its schema has a text that PostgreSQL cannot hold".to_owned());
@@ -63,13 +62,17 @@ pub(super) fn rules(entry: &Entry) -> Result<String, String> {
     Ok(text)
 }
 
-fn one(schema: &Value) -> Result<Value, String> {
+fn one(schema: &Value, is_root: bool) -> Result<Value, String> {
+    let one = |inner| one(inner, false);
     let Some(members) = schema.as_object() else { return Ok(schema.clone()) };
     let mut rules = Map::new();
     for (keyword, value) in members {
         let name = keyword.as_str();
         let rule = match name {
             _ if SILENT.contains(&name) => continue,
+            "$id" if is_root => continue,
+            // References in it would begin there.
+            "$id" => return Err("its schema has an `$id` within it".to_owned()),
             _ if PLAIN.contains(&name) => value.clone(),
             _ if ONE.contains(&name) => one(value)?,
             _ if MANY.contains(&name) => value.as_array().into_iter().flatten().map(one).collect::<Result<_, _>>()?,
@@ -100,11 +103,45 @@ fn one(schema: &Value) -> Result<Value, String> {
     Ok(Value::Object(rules))
 }
 
+/// That each reference leads to rules: what leads nowhere lets everything pass.
+fn lead_somewhere(root: &Value, rules: &Value) -> Result<(), String> {
+    let Some(members) = rules.as_object() else { return Ok(()) };
+    for (keyword, value) in members {
+        match keyword.as_str() {
+            "$ref" => {
+                let path = || value.as_array().into_iter().flatten().filter_map(Value::as_str);
+                let step = |place: &'_ Value, segment: &str| match place {
+                    Value::Array(items) => items.get(segment.parse::<usize>().ok()?).cloned(),
+                    place => place.get(segment).cloned(),
+                };
+                let found = path().try_fold(root.clone(), |place, segment| step(&place, segment));
+                if !found.is_some_and(|found| found.is_object() || found.is_boolean()) {
+                    let path = path().collect::<Vec<_>>().join("/");
+                    let path = shortened(&path);
+                    return Err(format!("its schema refers to `#/{path}`, which the functions for SQL cannot follow"));
+                }
+            }
+            name if ONE.contains(&name) => lead_somewhere(root, value)?,
+            name if MANY.contains(&name) => {
+                value.as_array().into_iter().flatten().try_for_each(|inner| lead_somewhere(root, inner))?;
+            }
+            name if NAMED.contains(&name) => {
+                value.as_object().into_iter().flatten().try_for_each(|(_, inner)| lead_somewhere(root, inner))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The way into the document that a reference names.
 fn path(reference: &str) -> Result<Vec<String>, String> {
     let strange =
         || format!("its schema refers to `{}`, which the functions for SQL cannot follow", shortened(reference));
     let pointer = reference.strip_prefix('#').ok_or_else(strange)?;
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return Err(strange());
+    }
     let pointer = percent_decode_str(pointer).decode_utf8().map_err(|_| strange())?;
     Ok(pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect())
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::connect::Session;
 use crate::error::Result;
-use crate::models::literal;
+use crate::models::{fill, literal, quote};
 
 /// How the name of each step's function begins.
 const STEP_PREFIX: &str = "shape_step_";
@@ -103,18 +103,14 @@ fn entrances(schema: &str, reached: &serde_json::Map<String, Value>, types: &str
         // As they are where nothing is registered: nobody pays for a look.
         let made = sql!("functions/20_shapes");
         let begin = made.find("-- Lifts data from").unwrap_or_default();
-        return made[begin..].replace("RETURN version;", &format!("RETURN {version};")).replace("{schema}", schema);
+        // What was registered last: nothing is looked for in it.
+        return made[begin..].replace("{schema}", schema).replace("RETURN version;", &format!("RETURN {version};"));
     }
-    let lift = bare(sql!("registry/template/lift")).replace("{types}", types);
+    let schema = ("schema", schema);
+    let lift = fill(sql!("registry/template/lift"), &[schema, ("quote", &quote(types)), ("types", types)]);
     let lifted = format!("ARRAY[{}]::text[]", lifted.join(", "));
-    let shapes = bare(sql!("registry/template/shapes")).replace("{version}", &version).replace("{types}", &lifted);
-    let both = format!("{lift};\n{shapes}");
-    both.replace("{schema}", schema)
-}
-
-/// A template without its opening comment.
-fn bare(template: &str) -> &str {
-    template.trim_start_matches(|c| c != '\n').trim()
+    let shapes = fill(sql!("registry/template/shapes"), &[schema, ("version", &version), ("types", &lifted)]);
+    format!("{};\n{}", lift.trim_end(), shapes.trim_end())
 }
 
 /// The function of one document, by its name.
@@ -125,11 +121,12 @@ fn step(schema: &str, upcaster: &Upcaster) -> (String, String) {
     for depth in 1..=code.depth_max {
         let _ = writeln!(declared, "    d{depth} jsonb; l{depth} jsonb; o{depth} jsonb[];");
     }
-    let template = bare(sql!("registry/template/step"));
-    let statement =
-        template.replace("{declared}", &declared).replace("{steps}", &code.text).replace("{schema}", schema);
+    let values = [("schema", schema), ("quote", &*quote(&code.text)), ("declared", &*declared), ("steps", &*code.text)];
+    let filled = fill(sql!("registry/template/step"), &values);
+    let statement = filled.trim();
     let hash = Sha256::digest(statement.as_bytes());
     let name = hash.iter().take(8).fold(STEP_PREFIX.to_owned(), |name, byte| format!("{name}{byte:02x}"));
+    // The first is the template's, whatever else an upcaster says.
     (name.clone(), statement.replacen("{name}", &name, 1))
 }
 

@@ -57,6 +57,12 @@ fn table() -> Vec<(Value, Vec<Value>)> {
         (json!({"not": {"type": "string"}}), vec![json!(4), json!("a")]),
         (json!({"properties": {"a": false}}), vec![json!({}), json!({"a": 1})]),
         (
+            json!({"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"money": {"type": "integer"}},
+                   "properties": {"m": {"$ref": "#/definitions/money"}, "n": {"$ref": "#/properties/m"},
+                                  "o": {"allOf": [{"$ref": "#/properties/o/allOf/1"}, {"type": "string"}]}}}),
+            vec![json!({"m": 1, "n": 2, "o": "a"}), json!({"m": "not money"}), json!({"n": "x"}), json!({"o": 1})],
+        ),
+        (
             order,
             vec![
                 json!({"lines": [{"sku": "AB-1"}]}),

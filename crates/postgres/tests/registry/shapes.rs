@@ -47,6 +47,70 @@ async fn every_case_of_the_table_holds_in_sql() {
     assert!(compared > 50, "{compared} cases are too few");
 }
 
+#[tokio::test]
+async fn what_a_document_says_is_never_read_as_sql() {
+    let (url, store) = served("shapes_hostile").await;
+    let client = client(&url).await;
+    // As an owner may have set it: then nothing looks at a function's text before it runs.
+    let database: String = client.query_one("SELECT current_database()", &[]).await.unwrap().get(0);
+    client.batch_execute(&format!("ALTER DATABASE \"{database}\" SET check_function_bodies = off")).await.unwrap();
+    drop(store);
+    let store = super::world::again(&url).await;
+    let ends = ["$shape$", "$p0$", "$$", "'", "\\'", "*/", "{schema}", "{types}", "{name}", "{steps}"];
+    let hostile = |n: usize| format!("x{}; CREATE TABLE pacioli.owned_{n}(i int); SELECT {}", ends[n], ends[n]);
+    let steps = |n: usize| {
+        json!([{"op": "default", "path": "/said", "value": hostile(n)},
+               {"op": "constant", "path": format!("/{}", hostile(n).replace('~', "~0").replace('/', "~1")), "value": n},
+               {"op": "split", "from": "/parts", "separator": ends[n], "paths": ["/first", "/second"]}])
+        .to_string()
+    };
+    let event_type = |n: usize| format!("Said{n} {}", ends[n]);
+    let schemas = (0..ends.len()).flat_map(|n| {
+        let first = json_schema(&event_type(n), 1, "1.0.0", "true", None);
+        [first, json_schema(&event_type(n), 2, "2.0.0", "true", Some(&steps(n)))]
+    });
+    register(&store, schemas.collect(), vec![]).await;
+    for n in 0..ends.len() {
+        let data = json!({"parts": format!("a{}b", ends[n])}).to_string();
+        let document = format!(r#"{{"from":1,"to":2,"steps":{}}}"#, steps(n));
+        let upcaster = Upcaster::parse(&document).unwrap();
+        let expected = Chain::new([&upcaster]).lift(&Bytes::from(data.clone()));
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let sql = "SELECT pacioli.shape_of($1, 1, $2::text::json)::text";
+        let made: String = client.query_one(sql, &[&event_type(n), &data]).await.unwrap().get(0);
+        assert_eq!(serde_json::from_str::<Value>(&made).unwrap(), expected, "{}", ends[n]);
+    }
+    let sql = "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'owned%'";
+    assert_eq!(client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn what_the_system_records_is_shown_as_it_is() {
+    let (url, store) = served("shapes_system").await;
+    let steps = r#"[{"op":"move","from":"/a","path":"/b"}]"#;
+    let schemas =
+        vec![json_schema("Told", 1, "1.0.0", "true", None), json_schema("Told", 2, "2.0.0", "true", Some(steps))];
+    register(&store, schemas, vec![]).await;
+    let client = client(&url).await;
+    for stream in ["$told-1", "told-1"] {
+        let told = NewEvent {
+            schema_version: Some(1),
+            ..NewEvent::json(EventId(Uuid::now_v7()), EventType::new("Told").unwrap(), r#"{"a":1}"#)
+        };
+        let append = Append::to(StreamName::new(stream).unwrap(), ExpectedVersion::Any, vec![told]);
+        assert!(matches!(store.append(append).await.unwrap(), pacioli_core::AppendOutcome::Appended { .. }));
+    }
+    let sql = "SELECT l.schema_version, l.data::text, s.schema_version, s.data::jsonb::text FROM pacioli.log l
+                 JOIN pacioli.shaped_events s USING (position) WHERE l.stream = $1";
+    let seen = async |stream: &str| {
+        let row = client.query_one(sql, &[&stream]).await.unwrap();
+        (row.get::<_, i32>(0), row.get::<_, String>(1), row.get::<_, i32>(2), row.get::<_, String>(3))
+    };
+    let as_it_is = (1, r#"{"a": 1}"#.to_owned(), 1, r#"{"a": 1}"#.to_owned());
+    assert_eq!(seen("$told-1").await, as_it_is);
+    assert_eq!(seen("told-1").await, (2, r#"{"b": 1}"#.to_owned(), 2, r#"{"b": 1}"#.to_owned()));
+}
+
 /// Documents and data of a small world, so that steps meet what earlier ones left.
 struct Maker(Random);
 

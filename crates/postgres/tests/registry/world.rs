@@ -136,9 +136,14 @@ pub(crate) fn is_refused(outcome: &AppendOutcome) -> bool {
 /// A store with the gate of servers in a database of its own.
 pub(crate) async fn served(label: &'static str) -> (String, PostgresStore) {
     let url = database(label).await;
-    let gate: Arc<dyn Gate> = Arc::new(SchemaGate::new());
-    let store = open(&url, PostgresOptions { gate: Some(gate), ..options() }).await.expect("a store");
+    let store = again(&url).await;
     (url, store)
+}
+
+/// The same database again.
+pub(crate) async fn again(url: &str) -> PostgresStore {
+    let gate: Arc<dyn Gate> = Arc::new(SchemaGate::new());
+    open(url, PostgresOptions { gate: Some(gate), ..options() }).await.expect("a store")
 }
 
 /// A row with a JSON Schema and the steps of an upcaster.

@@ -175,6 +175,10 @@ BEGIN
         -- 3. What other schemas say of it.
         IF rules ? '$ref' THEN
             wanted := root #> ARRAY(SELECT jsonb_array_elements_text(rules -> '$ref'));
+            IF wanted IS NULL THEN
+                RAISE EXCEPTION 'the schema refers to what is not there: %', rules -> '$ref'
+                    USING ERRCODE = 'invalid_parameter_value', CONSTRAINT = 'schema-not-in-sql';
+            END IF;
             inner_problem := {schema}.schema_problem(root, wanted, data, place, depth + 1);
             IF inner_problem.rule IS NOT NULL THEN
                 path := inner_problem.path;

@@ -55,7 +55,7 @@ DECLARE
     kind CONSTANT text := jsonb_typeof(value);
     body CONSTANT text := value #>> '{}';
 BEGIN
-    IF kind = 'number' AND length(body) > 512 THEN
+    IF kind = 'number' AND length(body) > 512 AND wanted <> 'boolean' THEN
         RETURN CASE WHEN wanted = 'number' THEN value END;
     ELSIF wanted = 'string' AND kind IN ('number', 'boolean') THEN
         RETURN to_jsonb(body);

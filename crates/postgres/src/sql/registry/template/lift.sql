@@ -1,5 +1,5 @@
--- Leads to the upcasters of each type. Placeholders: {schema}, {types}.
-CREATE OR REPLACE FUNCTION {schema}.shape_lift(type text, version int, up_to int, document jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $shape$
+-- Leads to the upcasters of each type. Placeholders: {schema}, {quote}, {types}.
+CREATE OR REPLACE FUNCTION {schema}.shape_lift(type text, version int, up_to int, document jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS {quote}
 DECLARE
     lifted jsonb := document;
 BEGIN
@@ -12,4 +12,4 @@ BEGIN
     END CASE;
     -- What would grow without end stays as it is.
     RETURN coalesce(lifted, document);
-END $shape$
+END {quote}

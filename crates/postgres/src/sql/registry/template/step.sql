@@ -1,5 +1,5 @@
--- One upcaster: NULL where the data would grow over a bound. Placeholders: {schema}, {name}, {declared}, {steps}.
-CREATE FUNCTION {schema}.{name}(document jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $shape$
+-- One upcaster: NULL where the data would grow over a bound. Placeholders: {schema}, {quote}, {name}, {declared}, {steps}.
+CREATE FUNCTION {schema}.{name}(document jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS {quote}
 DECLARE
     d0 jsonb := document;
     value jsonb;
@@ -8,4 +8,4 @@ DECLARE
     grown bigint := 0;
 {declared}BEGIN
 {steps}    RETURN d0;
-END $shape$
+END {quote}
