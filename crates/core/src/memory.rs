@@ -264,7 +264,7 @@ impl RegistryStore for MemoryStore {
         }
         let stream = StreamName::from_storage(REGISTRY_STREAM);
         let record = Append::to(stream, ExpectedVersion::Any, change.record.clone());
-        let record = record.check(&shared.limits, now, log.heads().partitions())?;
+        let record = record.check_record(&shared.limits, now, log.heads().partitions())?;
         let appended = match shared.decide(&mut log, record, now) {
             AppendOutcome::Appended(appended) if !appended.duplicate => appended,
             _ => return Err(InvalidAppend::new("record", "has events that are in the log already").into()),

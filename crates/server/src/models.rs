@@ -11,7 +11,6 @@ use pacioli_sqlite::{SqliteModels, SqliteStore};
 
 use crate::open::{OpenError, data_directory, postgres_location, shown_url};
 use crate::schemas::Registry;
-use crate::shapes::Reading;
 
 /// The read models that a server answers for.
 #[derive(Clone)]
@@ -57,10 +56,9 @@ impl EngineSource {
     pub async fn open_read_models(&self, options: OpenReadModels) -> Result<ReadModels, OpenError> {
         let OpenReadModels { url, reader, run, schemas } = options;
         let (engine, store) = self.open_engine(url, reader).await?;
-        let store = match schemas {
-            Some(schemas) => schemas.view(store, Reading::default()),
-            None => store,
-        };
+        // Each projection sees events in its own shape, so they are read as they are stored.
+        let gate = schemas.map(|schemas| Arc::clone(schemas.gate()) as _);
+        let run = ReadModelsOptions { gate: gate.or(run.gate.clone()), ..run };
         let models = ReadModels::start(engine, store, run).await;
         models.map_err(|error| match error {
             EngineError::Store(error) => OpenError::Store(error),

@@ -259,3 +259,28 @@ async fn registrations_that_race_are_all_done() {
         assert_eq!((all.schemas.len(), all.generation.0), (6, 6));
     }
 }
+
+#[tokio::test]
+async fn a_file_that_understands_an_older_major_is_held_against_events_as_it_sees_them() {
+    let models = Models::start().await;
+    let schemas = models.server.client().schemas();
+    schemas.register(&order_placed(V1, None)).await.unwrap();
+    let answer = models.server.append("order-1", r#"[{"type":"OrderPlaced","data":{"amount":1}}]"#, &[]).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    schemas.register(&order_placed(V2, None)).await.unwrap();
+    schemas.register(&order_placed(V3, Some(TO_V3))).await.unwrap();
+    let file = |name: &str, range: &str, path: &str| {
+        format!(
+            "-- projection: {name}\n-- version: 1\n-- schemas: OrderPlaced {range}\n\n\
+             CREATE TABLE {name} (stream TEXT PRIMARY KEY, amount BIGINT NOT NULL);\n\n\
+             -- on: OrderPlaced\nINSERT INTO {name} (stream, amount) VALUES (:stream, :data.{path});\n"
+        )
+    };
+    for (name, range, path) in [("old", "^1", "amount"), ("new", "^2", "amount_cents")] {
+        let added = models.add(&format!("{name}.sql"), &file(name, range, path)).await;
+        assert_eq!(added.status, 201, "{name}: {}", added.text());
+    }
+    let wrong = models.add("wrong.sql", &file("wrong", "^1", "amount_cents")).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.text());
+    assert!(wrong.text().contains("there are :data.amount"), "{}", wrong.text());
+}

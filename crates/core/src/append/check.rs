@@ -9,7 +9,7 @@ use crate::event::{NewEvent, Payload, Timestamp};
 use crate::json;
 use crate::limits::Limits;
 use crate::place::Checkpoint;
-use crate::schemas::Judged;
+use crate::schemas::{Judged, REGISTRY_STREAM};
 
 /// The first moment of the year 0, in microseconds: earlier ones have no four-digit year.
 const EARLIEST: Timestamp = Timestamp::from_micros(-62_167_219_200_000_000);
@@ -17,8 +17,22 @@ const EARLIEST: Timestamp = Timestamp::from_micros(-62_167_219_200_000_000);
 impl AppendRequest {
     /// Turns the request into an [`Append`], or names the first field that is wrong.
     ///
-    /// `now` bounds `occurred_at`; `partitions` is how many the store has, since an append must stay in one.
-    pub fn check(mut self, limits: &Limits, now: Timestamp, partitions: u16) -> Result<Append, InvalidAppend> {
+    /// `now` bounds `occurred_at`; `partitions` is how many the store has, since an append must stay in one. The registry's own
+    /// stream takes nothing but what [`check_record`](AppendRequest::check_record) lets through: it is its history.
+    pub fn check(self, limits: &Limits, now: Timestamp, partitions: u16) -> Result<Append, InvalidAppend> {
+        if let Some(w) = self.writes.iter().position(|write| write.stream.as_str() == REGISTRY_STREAM) {
+            return Err(InvalidAppend::new(
+                format!("writes[{w}].stream"),
+                format!(
+                    "`{REGISTRY_STREAM}` is the history of the schema registry, which alone writes it; change the registry"
+                ),
+            ));
+        }
+        self.check_record(limits, now, partitions)
+    }
+
+    /// The same for what the registry itself records of a change.
+    pub fn check_record(mut self, limits: &Limits, now: Timestamp, partitions: u16) -> Result<Append, InvalidAppend> {
         self.trim_headers();
         let mut ids = HashSet::new();
         let mut events = 0;
@@ -305,6 +319,19 @@ mod tests {
         assert_eq!(check(to(vec![late.clone()])).unwrap_err().field, "writes[0].events[0].occurred_at");
         late.occurred_at = Some(Timestamp::from_micros(5_000_000));
         assert!(check(to(vec![late])).is_ok());
+    }
+
+    #[test]
+    fn only_the_registry_writes_its_history() {
+        let of = |name: &str| Append::to(stream(name), ExpectedVersion::Any, vec![event(1, "{}")]);
+        for append in
+            [of(REGISTRY_STREAM), of("a").and(stream(REGISTRY_STREAM), ExpectedVersion::Any, vec![event(2, "{}")])]
+        {
+            let refused = check(append.clone()).unwrap_err();
+            assert!(refused.field.ends_with(".stream") && refused.problem.contains("registry"), "{refused}");
+            assert!(append.check_record(&Limits::default(), Timestamp::from_micros(0), 1).is_ok());
+        }
+        assert!(check(of("$other")).is_ok());
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl RegistryStore for PostgresStore {
     async fn change_registry(&self, change: RegistryChange) -> std::result::Result<RegistryOutcome, AppendError> {
         let shared = self.shared();
         let record = Append::to(StreamName::from_storage(REGISTRY_STREAM), ExpectedVersion::Any, change.record.clone());
-        record.check(&shared.limits, shared.clock.now(), shared.partitions)?;
+        record.check_record(&shared.limits, shared.clock.now(), shared.partitions)?;
         let deadline = Instant::now() + shared.answer_within;
         loop {
             match Box::pin(attempt(shared, &change)).await {

@@ -62,7 +62,7 @@ impl Writer {
         }
         let stream = StreamName::from_storage(REGISTRY_STREAM);
         let record = Append::to(stream, ExpectedVersion::Any, change.record.clone());
-        let record = record.check(&self.shared.limits, self.shared.clock.now(), self.shared.partitions)?;
+        let record = record.check_record(&self.shared.limits, self.shared.clock.now(), self.shared.partitions)?;
         let heads = self.shared.recent.heads();
         let written = self
             .fetch(slice::from_ref(&record), &heads)

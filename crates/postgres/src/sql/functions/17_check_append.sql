@@ -14,6 +14,11 @@ BEGIN
         RAISE EXCEPTION 'stream: %', coalesce({schema}.name_problem(stream, 256), 'is missing')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- Whoever owns the tables changes the registry, and could do worse.
+    IF stream = '$schemas' AND NOT pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = '{schema}.schemas'::regclass), 'MEMBER') THEN
+        RAISE EXCEPTION 'stream: `$schemas` is the history of the schema registry, which alone writes it; change the registry'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF expected IS NULL OR expected !~ '^(any|none|exists|[0-9]{1,18})$' THEN
         RAISE EXCEPTION 'expected: must be `any`, `none`, `exists` or a version' USING ERRCODE = 'invalid_parameter_value';
     END IF;
