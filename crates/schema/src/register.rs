@@ -7,12 +7,12 @@ use pacioli_core::schemas::{RegisteredSchema, RegistryChange, SchemaFormat, Semv
 use pacioli_core::{EventId, EventType, NewEvent, RecordedEvent, Timestamp};
 use serde_json::json;
 
-use crate::catalogue::{Catalogue, Entry, ReferenceTo, Rules, is_same, lifted, setting_name};
+use crate::catalogue::{Catalogue, Entry, ReferenceTo, Road, Rules, is_same, setting_name};
 use crate::compat::{Change, Level, Size};
 use crate::confluent;
 use crate::format::{Schema, SchemaError};
 use crate::lint::lint;
-use crate::upcast::{Chain, Upcaster, UpcasterError};
+use crate::upcast::{Upcaster, UpcasterError};
 
 mod retire;
 mod settings;
@@ -361,7 +361,7 @@ impl Draft {
         events: impl IntoIterator<Item = &'a RecordedEvent>,
     ) -> Result<usize, RegisterError> {
         let entries = if self.is_known { &[] } else { catalogue.versions(self.schema.event_type.as_str()) };
-        let mut chains: HashMap<u32, Option<Chain>> = HashMap::new();
+        let mut roads: HashMap<u32, Option<Road>> = HashMap::new();
         let mut tried = 0;
         for event in events {
             let version = event.schema_version;
@@ -371,10 +371,10 @@ impl Draft {
                 continue;
             }
             let entry = &entries[place];
-            let chain = chains.entry(version).or_insert_with(|| self.chain(&entries[place + 1..]));
+            let road = roads.entry(version).or_insert_with(|| self.road(entry, &entries[place + 1..]));
             let is_as_said = entry.schema().is_ok_and(|schema| schema.check(&event.data).is_ok());
-            let (Some(chain), true) = (chain, is_as_said) else { continue };
-            let problem = match lifted(&event.data, chain, entry, || Some(&self.compiled)) {
+            let (Some(road), true) = (road, is_as_said) else { continue };
+            let problem = match road.lift(&event.data) {
                 None => "cannot be lifted: its data cannot be read by its schema, or grows over every bound".to_owned(),
                 Some(data) => match self.compiled.check(&data) {
                     Ok(()) => {
@@ -408,11 +408,13 @@ impl Draft {
         Ok(tried)
     }
 
-    /// From the version in front of these entries to the new one; `None` where there is a hole.
-    fn chain(&self, entries: &[Arc<Entry>]) -> Option<Chain> {
+    /// From a version through those behind it to the new one; `None` where there is a hole.
+    fn road(&self, from: &Entry, entries: &[Arc<Entry>]) -> Option<Road> {
         let is_hole = self.upcaster.is_none() && self.changes.iter().any(|change| change.breaks_backward);
-        let upcasters = entries.iter().map(|entry| entry.upcaster().ok()).collect::<Option<Vec<_>>>()?;
-        (!is_hole).then(|| Chain::new(upcasters.into_iter().flatten().chain(&self.upcaster)))
+        let steps = entries.iter().map(|entry| Some((entry.upcaster().ok()?, entry.schema().ok())));
+        let mut steps = steps.collect::<Option<Vec<_>>>()?;
+        steps.push((self.upcaster.as_ref(), Some(&self.compiled)));
+        (!is_hole).then(|| Road::new(from.schema().ok(), steps))
     }
 
     /// The change of the registry that registers it, recorded by an event `SchemaRegistered` with this id. Where it
