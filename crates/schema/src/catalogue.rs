@@ -150,9 +150,15 @@ impl Kind {
         if end == from {
             return Ok(None);
         }
-        let steps =
-            self.entries[from + 1..=end].iter().map(|entry| (entry.upcaster().ok().flatten(), entry.schema().ok()));
-        let road = Road::new(self.entries[from].schema().ok(), steps);
+        let steps = || self.entries[from + 1..=end].iter().map(|entry| (entry.upcaster().ok().flatten(), entry));
+        let road = if self.entries[from..=end].iter().all(|entry| entry.row.format == SchemaFormat::Json) {
+            Road::of_json(steps().filter_map(|(upcaster, _)| upcaster))
+        } else {
+            Road::new(
+                self.entries[from].schema().ok(),
+                steps().map(|(upcaster, entry)| (upcaster, entry.schema().ok())),
+            )
+        };
         Ok(Some(Arc::new(Lift { version: self.entries[end].row.version, road })))
     }
 

@@ -176,13 +176,13 @@ pub fn compare(
                 format!("{event_type} has no version {version} to compare it with; ask for its versions first");
             return Err(RegisterError::Schema(SchemaError { path: String::new(), problem }));
         };
-        Ok(Comparison { version: *version, changes: changes_by(rules, &schema, schema_of(entry)?) })
+        Ok(Comparison { version: *version, changes: changes(rules, &schema, schema_of(entry)?) })
     });
     compared.collect()
 }
 
-/// What changed, as one or the other rules see it.
-fn changes_by(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
+/// What changed between two schemas of a type, as one or the other rules see it.
+pub fn changes(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
     match (rules, newer.as_json_schema(), older.as_json_schema()) {
         (Rules::Confluent, Some(newer), Some(older)) => {
             confluent::changes(older.in_one_document(), newer.in_one_document())
@@ -266,11 +266,10 @@ fn check_level(
         let is_passed_over = entry.row.is_deleted && (rules == Rules::Confluent || at + 1 < entries.len());
         if !is_passed_over {
             let is_broken = |change: &Change| match rules {
-                Rules::Confluent => level.forbids(change),
                 Rules::Ours if is_lifted => level.forward && change.breaks_forward,
-                Rules::Ours => level.forbids(change) || change.breaks_backward && level != Level::NONE,
+                rules => rules.forbid(level, change),
             };
-            let changes = changes_by(rules, compiled, schema_of(entry)?);
+            let changes = changes(rules, compiled, schema_of(entry)?);
             let known = broken.len();
             for change in changes.into_iter().filter(is_broken) {
                 if !broken[..known].iter().any(|other| other.path == change.path && other.sentence == change.sentence) {
@@ -411,10 +410,14 @@ impl Draft {
     /// From a version through those behind it to the new one; `None` where there is a hole.
     fn road(&self, from: &Entry, entries: &[Arc<Entry>]) -> Option<Road> {
         let is_hole = self.upcaster.is_none() && self.changes.iter().any(|change| change.breaks_backward);
-        let steps = entries.iter().map(|entry| Some((entry.upcaster().ok()?, entry.schema().ok())));
-        let mut steps = steps.collect::<Option<Vec<_>>>()?;
-        steps.push((self.upcaster.as_ref(), Some(&self.compiled)));
-        (!is_hole).then(|| Road::new(from.schema().ok(), steps))
+        let mut upcasters = entries.iter().map(|entry| entry.upcaster().ok()).collect::<Option<Vec<_>>>()?;
+        upcasters.push(self.upcaster.as_ref());
+        let is_json = |entry: &Entry| entry.row.format == SchemaFormat::Json;
+        if is_json(from) && entries.iter().all(|entry| is_json(entry)) && self.schema.format == SchemaFormat::Json {
+            return (!is_hole).then(|| Road::of_json(upcasters.into_iter().flatten()));
+        }
+        let schemas = entries.iter().map(|entry| entry.schema().ok()).chain([Some(&self.compiled)]);
+        (!is_hole).then(|| Road::new(from.schema().ok(), upcasters.into_iter().zip(schemas)))
     }
 
     /// The change of the registry that registers it, recorded by an event `SchemaRegistered` with this id. Where it

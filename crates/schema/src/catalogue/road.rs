@@ -11,7 +11,8 @@ use crate::upcast::{Chain, Upcaster};
 pub(crate) struct Road {
     /// All upcasters on the way, for JSON.
     chain: Chain,
-    /// The schemas on the way; `None` where one of them does not compile, so that only JSON can be lifted.
+    /// The schemas on the way; `None` where all are of JSON, or where one of them does not compile: then only JSON can be
+    /// lifted.
     steps: Option<std::sync::Arc<Steps>>,
     /// Whether JSON becomes JSON of the end by the upcasters alone.
     is_json_by_chain: bool,
@@ -25,6 +26,11 @@ struct Steps {
 }
 
 impl Road {
+    /// Through versions that all describe JSON, whose schemas need not be known.
+    pub(crate) fn of_json<'a>(upcasters: impl IntoIterator<Item = &'a Upcaster>) -> Road {
+        Road { chain: Chain::new(upcasters), steps: None, is_json_by_chain: true }
+    }
+
     /// From a schema by steps, each of what lifts to a schema (nothing where it is compatible) and the schema.
     pub(crate) fn new<'a>(
         from: Option<&Schema>,
