@@ -3,6 +3,7 @@
 // A command's output is its product, so it prints.
 #![expect(clippy::print_stdout, reason = "xtask is a command line tool that reports on standard output")]
 
+mod campaign;
 mod kill;
 mod postgres;
 mod release;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
   cargo x test -- -p pacioli-core decide    the tests of one crate whose name contains `decide`
   cargo x tidy --fix                        format, then every style and import rule
   cargo x kill --kills 1000                 kill a server under load, and check every promise
+  cargo x campaign --changes 1000           change a schema at random under readers of every kind
   cargo x codegen                           protobuf to Rust, into crates/api/src/generated"
 )]
 struct Args {
@@ -86,6 +88,21 @@ enum Command {
         #[arg(long, value_enum, default_value_t = kill::Of::All)]
         of: kill::Of,
     },
+    /// Change a type's schema at random under readers of every kind, and check what each of them got.
+    #[command(after_help = "Examples:
+  cargo x campaign                                  a thousand changes on each store, some minutes
+  cargo x campaign --on sqlite --seed 7             on one of them, other changes")]
+    Campaign {
+        /// How many changes on each store.
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        changes: u64,
+        /// Decides which changes and which events.
+        #[arg(long, value_name = "N", default_value_t = 1494)]
+        seed: u64,
+        /// On which store.
+        #[arg(long, value_enum, default_value_t = campaign::On::All)]
+        on: campaign::On,
+    },
     /// Regenerate crates/api/src/generated from crates/api/proto.
     #[command(after_help = "Examples:
   cargo x codegen
@@ -111,6 +128,7 @@ fn main() -> std::process::ExitCode {
         Command::Test { skip_slow, postgres, args } => test::run(skip_slow, &postgres, &args),
         Command::Tidy { online, fix } => tidy::run(&tidy::Options { online, fix }),
         Command::Kill { kills, seed, of } => kill::run(kills, seed, of),
+        Command::Campaign { changes, seed, on } => campaign::run(changes, seed, on),
         Command::Codegen { check } => codegen::run(check),
         Command::Release { online } => release::run(online),
     };

@@ -16,6 +16,7 @@ mod decode;
 mod encode;
 mod node;
 mod peer;
+mod resolve;
 
 use std::sync::Arc;
 
@@ -70,6 +71,27 @@ impl AvroSchema {
         changes::changes(&older.compiled.nodes, &self.compiled.nodes)
     }
 
+    /// Whether JSON of an older schema that this one is compatible with is JSON of this one as it is: no field, symbol or
+    /// branch in it goes by another name now.
+    pub fn takes_json_of(&self, older: &AvroSchema) -> bool {
+        changes::is_json_the_same(&older.compiled.nodes, &self.compiled.nodes)
+    }
+
+    /// Data of an older schema that this one is compatible with as data of this one, by Avro's rules of schema resolution.
+    /// Binary data becomes a bare datum of this schema; JSON keeps its bytes where this schema [takes
+    /// it](AvroSchema::takes_json_of), and else has what this schema names.
+    pub fn carry(&self, older: &AvroSchema, data: &Payload) -> Result<Payload, Broken> {
+        let (from, to) = (&older.compiled.nodes, &self.compiled.nodes);
+        match data {
+            Payload::Binary(bytes) => Ok(Payload::Binary(resolve::resolve(from, to, bytes)?.into())),
+            Payload::Json(_) if self.takes_json_of(older) => Ok(data.clone()),
+            Payload::Json(json) => {
+                let datum = encode::encode(from, json, encode::Reading::Exact)?;
+                Ok(Payload::Json(decode::to_json(to, &resolve::resolve(from, to, &datum)?)?))
+            }
+        }
+    }
+
     /// The fields that data may have. One that can be null or that has a default is not required.
     pub fn fields(&self) -> &[Field] {
         &self.compiled.fields
@@ -94,5 +116,7 @@ impl AvroSchema {
 
 #[cfg(test)]
 mod changes_tests;
+#[cfg(test)]
+mod resolve_tests;
 #[cfg(test)]
 mod tests;

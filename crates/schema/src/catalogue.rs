@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use pacioli_core::schemas::{Generation, RegisteredSchema, Registry, SchemaFormat, SemverRange, SettingScope};
-use pacioli_core::{EventType, Payload, RecordedEvent};
+use pacioli_core::{EventType, RecordedEvent};
 
 use crate::compat::Level;
 use crate::format::{Reference, Schema, SchemaError};
-use crate::upcast::{Chain, Upcaster};
+use crate::upcast::Upcaster;
 
 mod references;
+mod road;
 mod settings;
 
 pub use references::ReferenceTo;
+pub(crate) use road::Road;
 pub use settings::{Mode, RegistryMode, Rules, setting_name};
 
 use settings::Settings;
@@ -91,40 +93,20 @@ pub struct Hole {
 pub struct Lift {
     /// The version it ends at.
     pub version: u32,
-    /// What is done on the way.
-    pub chain: Chain,
-    from: Arc<Entry>,
-    to: Arc<Entry>,
+    road: Road,
 }
 
 impl Lift {
     /// Brings an event to the end of the way, in place where nobody shares it, and says whether it did: data that cannot be
-    /// lifted (binary data that its schema cannot read, or that would grow over a bound) stays what it is under the version
-    /// it was stored with.
+    /// lifted (binary data that a schema on the way cannot read, or that would grow over a bound) stays what it is under the
+    /// version it was stored with.
     ///
     /// An event that was read without its data gets the newer version and no data.
     pub fn apply(&self, event: &mut Arc<RecordedEvent>) -> bool {
-        let Some(data) = lifted(&event.data, &self.chain, &self.from, || self.to.schema().ok()) else { return false };
+        let Some(data) = self.road.lift(&event.data) else { return false };
         let event = Arc::make_mut(event);
         (event.data, event.schema_version) = (data, self.version);
         true
-    }
-}
-
-/// Data behind a chain, in the form it was in: `to` is the schema at its end.
-pub(crate) fn lifted<'s>(
-    data: &Payload,
-    chain: &Chain,
-    from: &Entry,
-    to: impl FnOnce() -> Option<&'s Schema>,
-) -> Option<Payload> {
-    match data {
-        data if data.is_empty() => Some(data.clone()),
-        Payload::Json(json) => chain.try_lift(json).map(Payload::Json),
-        Payload::Binary(_) => {
-            let json = from.schema().ok()?.to_json(data).ok()?;
-            to()?.from_json(chain.try_lift(&json)?, true).ok()
-        }
     }
 }
 
@@ -159,23 +141,28 @@ impl Kind {
     fn way(&self, from: usize, understands: Option<&SemverRange>) -> Way {
         let is_understood = |entry: &Entry| understands.is_none_or(|range| range.contains(entry.row.semver));
         let mut end = is_understood(&self.entries[from]).then_some(from);
-        let mut upcasters = Vec::new();
-        let mut upcasters_to_end = 0;
         for (place, entry) in self.entries.iter().enumerate().skip(from + 1) {
-            let Ok(upcaster) = entry.upcaster() else { break };
-            upcasters.extend(upcaster);
+            if entry.upcaster().is_err() {
+                break;
+            }
             if !entry.row.is_deleted && is_understood(entry) {
                 end = Some(place);
-                upcasters_to_end = upcasters.len();
             }
         }
         let end = end.ok_or(NotUnderstood)?;
         if end == from {
             return Ok(None);
         }
-        let to = Arc::clone(&self.entries[end]);
-        let chain = Chain::new(upcasters.into_iter().take(upcasters_to_end));
-        Ok(Some(Arc::new(Lift { version: to.row.version, chain, from: Arc::clone(&self.entries[from]), to })))
+        let steps = || self.entries[from + 1..=end].iter().map(|entry| (entry.upcaster().ok().flatten(), entry));
+        let road = if self.entries[from..=end].iter().all(|entry| entry.row.format == SchemaFormat::Json) {
+            Road::of_json(steps().filter_map(|(upcaster, _)| upcaster))
+        } else {
+            Road::new(
+                self.entries[from].schema().ok(),
+                steps().map(|(upcaster, entry)| (upcaster, entry.schema().ok())),
+            )
+        };
+        Ok(Some(Arc::new(Lift { version: self.entries[end].row.version, road })))
     }
 
     fn way_within(&self, from: usize, range: &SemverRange) -> Way {

@@ -132,6 +132,31 @@ impl Schema {
         }
     }
 
+    /// Data of an older schema that this one is compatible with as data of this one. JSON and Protobuf's messages are both:
+    /// their readers pass over what they do not know, and take what is missing as not there. A datum of Avro is read by
+    /// the older schema and encoded by this one.
+    pub(crate) fn carry(&self, older: &Schema, data: &Payload) -> Result<Payload, Broken> {
+        match (&self.language, &older.language, data) {
+            #[cfg(feature = "avro")]
+            (Language::Avro(newer), Language::Avro(older), data) => newer.carry(older, data),
+            #[cfg(feature = "protobuf")]
+            (Language::Protobuf(newer), Language::Protobuf(_), data) => newer.check(data).map(|()| data.clone()),
+            (Language::Json(_), Language::Json(older), data) => older.to_json(data).map(Payload::Json),
+            #[allow(unreachable_patterns, reason = "a build with JSON Schema alone has no two languages")]
+            (_, _, data) => self.from_json(older.to_json(data)?, !data.is_json()),
+        }
+    }
+
+    /// Whether JSON of an older schema that this one is compatible with is JSON of this one as it is.
+    pub fn takes_json_of(&self, older: &Schema) -> bool {
+        match (&self.language, &older.language) {
+            #[cfg(feature = "avro")]
+            (Language::Avro(newer), Language::Avro(older)) => newer.takes_json_of(older),
+            // A change of what JSON calls something is a break there.
+            _ => true,
+        }
+    }
+
     /// The fields that data may have, as far as they are named.
     pub fn fields(&self) -> &[Field] {
         in_its_language!(&self.language, schema => schema.fields())

@@ -15,6 +15,8 @@ use crate::catalogue::{Catalogue, Entry, Mode, unregistered};
 
 #[cfg(test)]
 mod campaign;
+#[cfg(all(test, feature = "avro", feature = "protobuf"))]
+mod carried;
 #[cfg(test)]
 mod tests;
 

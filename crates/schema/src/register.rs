@@ -7,12 +7,12 @@ use pacioli_core::schemas::{RegisteredSchema, RegistryChange, SchemaFormat, Semv
 use pacioli_core::{EventId, EventType, NewEvent, RecordedEvent, Timestamp};
 use serde_json::json;
 
-use crate::catalogue::{Catalogue, Entry, ReferenceTo, Rules, is_same, lifted, setting_name};
+use crate::catalogue::{Catalogue, Entry, ReferenceTo, Road, Rules, is_same, setting_name};
 use crate::compat::{Change, Level, Size};
 use crate::confluent;
 use crate::format::{Schema, SchemaError};
 use crate::lint::lint;
-use crate::upcast::{Chain, Upcaster, UpcasterError};
+use crate::upcast::{Upcaster, UpcasterError};
 
 mod retire;
 mod settings;
@@ -176,13 +176,13 @@ pub fn compare(
                 format!("{event_type} has no version {version} to compare it with; ask for its versions first");
             return Err(RegisterError::Schema(SchemaError { path: String::new(), problem }));
         };
-        Ok(Comparison { version: *version, changes: changes_by(rules, &schema, schema_of(entry)?) })
+        Ok(Comparison { version: *version, changes: changes(rules, &schema, schema_of(entry)?) })
     });
     compared.collect()
 }
 
-/// What changed, as one or the other rules see it.
-fn changes_by(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
+/// What changed between two schemas of a type, as one or the other rules see it.
+pub fn changes(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
     match (rules, newer.as_json_schema(), older.as_json_schema()) {
         (Rules::Confluent, Some(newer), Some(older)) => {
             confluent::changes(older.in_one_document(), newer.in_one_document())
@@ -266,11 +266,10 @@ fn check_level(
         let is_passed_over = entry.row.is_deleted && (rules == Rules::Confluent || at + 1 < entries.len());
         if !is_passed_over {
             let is_broken = |change: &Change| match rules {
-                Rules::Confluent => level.forbids(change),
                 Rules::Ours if is_lifted => level.forward && change.breaks_forward,
-                Rules::Ours => level.forbids(change) || change.breaks_backward && level != Level::NONE,
+                rules => rules.forbid(level, change),
             };
-            let changes = changes_by(rules, compiled, schema_of(entry)?);
+            let changes = changes(rules, compiled, schema_of(entry)?);
             let known = broken.len();
             for change in changes.into_iter().filter(is_broken) {
                 if !broken[..known].iter().any(|other| other.path == change.path && other.sentence == change.sentence) {
@@ -361,7 +360,7 @@ impl Draft {
         events: impl IntoIterator<Item = &'a RecordedEvent>,
     ) -> Result<usize, RegisterError> {
         let entries = if self.is_known { &[] } else { catalogue.versions(self.schema.event_type.as_str()) };
-        let mut chains: HashMap<u32, Option<Chain>> = HashMap::new();
+        let mut roads: HashMap<u32, Option<Road>> = HashMap::new();
         let mut tried = 0;
         for event in events {
             let version = event.schema_version;
@@ -371,10 +370,10 @@ impl Draft {
                 continue;
             }
             let entry = &entries[place];
-            let chain = chains.entry(version).or_insert_with(|| self.chain(&entries[place + 1..]));
+            let road = roads.entry(version).or_insert_with(|| self.road(entry, &entries[place + 1..]));
             let is_as_said = entry.schema().is_ok_and(|schema| schema.check(&event.data).is_ok());
-            let (Some(chain), true) = (chain, is_as_said) else { continue };
-            let problem = match lifted(&event.data, chain, entry, || Some(&self.compiled)) {
+            let (Some(road), true) = (road, is_as_said) else { continue };
+            let problem = match road.lift(&event.data) {
                 None => "cannot be lifted: its data cannot be read by its schema, or grows over every bound".to_owned(),
                 Some(data) => match self.compiled.check(&data) {
                     Ok(()) => {
@@ -408,11 +407,17 @@ impl Draft {
         Ok(tried)
     }
 
-    /// From the version in front of these entries to the new one; `None` where there is a hole.
-    fn chain(&self, entries: &[Arc<Entry>]) -> Option<Chain> {
+    /// From a version through those behind it to the new one; `None` where there is a hole.
+    fn road(&self, from: &Entry, entries: &[Arc<Entry>]) -> Option<Road> {
         let is_hole = self.upcaster.is_none() && self.changes.iter().any(|change| change.breaks_backward);
-        let upcasters = entries.iter().map(|entry| entry.upcaster().ok()).collect::<Option<Vec<_>>>()?;
-        (!is_hole).then(|| Chain::new(upcasters.into_iter().flatten().chain(&self.upcaster)))
+        let mut upcasters = entries.iter().map(|entry| entry.upcaster().ok()).collect::<Option<Vec<_>>>()?;
+        upcasters.push(self.upcaster.as_ref());
+        let is_json = |entry: &Entry| entry.row.format == SchemaFormat::Json;
+        if is_json(from) && entries.iter().all(|entry| is_json(entry)) && self.schema.format == SchemaFormat::Json {
+            return (!is_hole).then(|| Road::of_json(upcasters.into_iter().flatten()));
+        }
+        let schemas = entries.iter().map(|entry| entry.schema().ok()).chain([Some(&self.compiled)]);
+        (!is_hole).then(|| Road::new(from.schema().ok(), upcasters.into_iter().zip(schemas)))
     }
 
     /// The change of the registry that registers it, recorded by an event `SchemaRegistered` with this id. Where it

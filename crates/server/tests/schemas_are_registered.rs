@@ -240,6 +240,50 @@ async fn schemas_are_compared_deleted_and_set() {
 }
 
 #[tokio::test]
+async fn a_type_is_compared_and_registered_by_the_rules_and_the_level_that_are_set() {
+    for store in STORES {
+        let registry = Registry::start(store).await;
+        let schemas = registry.client.schemas();
+        registry.register(V1, None).await;
+        let text =
+            |text: &str| Side::Text { format: SchemaFormat::Json, text: text.to_owned(), references: Vec::new() };
+        let comparison = |newer: &str| Comparison {
+            event_type: event_type("OrderPlaced"),
+            older: Side::Version(1),
+            newer: text(newer),
+        };
+        let config = "/schema-registry/config/OrderPlaced";
+        let json = [("content-type", "application/vnd.schemaregistry.v1+json")];
+        let set = registry.server.send("PUT", config, &json, br#"{"compatibility":"BACKWARD"}"#).await;
+        assert_eq!(set.status, 200, "{}", set.text());
+        // By Confluent's rules what is stored may have a field of that name already, of another type.
+        let compared = schemas.compare(&comparison(V2)).await.unwrap();
+        assert!(!compared.is_compatible, "{compared:?}");
+        assert!(compared.changes[0].sentence.starts_with("PROPERTY_ADDED_TO_OPEN_CONTENT_MODEL"), "{compared:?}");
+        assert_eq!(compared.size, Size::Minor, "the semantic version is always of ours");
+        let order = order_placed(V2, None);
+        for dry_run in [true, false] {
+            let refused = schemas.register(&Registration { dry_run, ..order.clone() }).await.unwrap_err();
+            assert_eq!(kind(&refused), "schema-incompatible");
+            assert!(refused.detail().contains("PROPERTY_ADDED_TO_OPEN_CONTENT_MODEL"), "{refused}");
+        }
+        assert_eq!(registry.server.send("DELETE", config, &[], b"").await.status, 200);
+        let compared = schemas.compare(&comparison(V2)).await.unwrap();
+        assert!(compared.is_compatible && compared.changes[0].path == "/note", "{compared:?}");
+        // What breaks those who read what is stored is registered at no level but `none` without an upcaster.
+        for (level, is_compatible) in [("forward", false), ("none", true)] {
+            let scope = SettingScope::Type("OrderPlaced".into());
+            schemas.set(&Setting { scope, name: "level".into(), value: Some(level.into()) }).await.unwrap();
+            let more = V2.replace(r#"["amount"]"#, r#"["amount","note"]"#);
+            let compared = schemas.compare(&comparison(&more)).await.unwrap();
+            assert_eq!(compared.is_compatible, is_compatible, "{level}: {compared:?}");
+            let registered = schemas.register(&Registration { dry_run: true, ..order_placed(&more, None) }).await;
+            assert_eq!(registered.is_ok(), is_compatible, "{level}: {registered:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn registrations_that_race_are_all_done() {
     for store in STORES {
         let registry = Registry::start(store).await;

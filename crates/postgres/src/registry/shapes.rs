@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use pacioli_core::EventType;
 use pacioli_schema::Catalogue;
+use pacioli_schema::catalogue::Entry;
 use pacioli_schema::upcast::{CastTo, GROWTH_BYTES_MAX, Pointer, Step, Upcaster};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -25,7 +26,8 @@ const STEP_PREFIX: &str = "shape_step_";
 pub(super) struct Shapes {
     /// By name, each with the statement that makes it.
     steps: BTreeMap<String, String>,
-    /// For each registered version the function that leads to it: empty for the identity, `None` where nothing does.
+    /// For each registered version the function that leads to it: empty for the identity, `None` where nothing does, or
+    /// nothing in SQL: JSON of an Avro schema in which something goes by another name now.
     lifts: Vec<(EventType, i32, Option<String>)>,
     /// What makes the three that readers call, and the one that leads to the steps.
     entrances: String,
@@ -37,13 +39,15 @@ impl Shapes {
         let (mut reached, mut types, mut lifted) = (serde_json::Map::new(), String::new(), Vec::new());
         for event_type in catalogue.types() {
             let (mut newest, mut steps) = (serde_json::Map::new(), String::new());
-            for (place, entry) in catalogue.versions(event_type.as_str()).iter().enumerate() {
+            let versions = catalogue.versions(event_type.as_str());
+            let first = shapes.lifts.len();
+            for (place, entry) in versions.iter().enumerate() {
                 let version = entry.row.version;
-                let lift = match entry.upcaster() {
+                let upcaster = entry.upcaster().map(|upcaster| upcaster.filter(|upcaster| !upcaster.steps.is_empty()));
+                let lift = match upcaster {
                     _ if place == 0 => None,
                     Err(_) => None,
-                    Ok(None) => Some(String::new()),
-                    Ok(Some(upcaster)) if upcaster.steps.is_empty() => Some(String::new()),
+                    Ok(None) => takes_json(entry, &versions[place - 1]).then(String::new),
                     Ok(Some(upcaster)) => {
                         let (name, statement) = step(schema, upcaster);
                         let _ = writeln!(
@@ -55,8 +59,12 @@ impl Shapes {
                     }
                 };
                 shapes.lifts.push((event_type.clone(), version as i32, lift));
-                if let Ok(Some(way)) = catalogue.lift(event_type, version, None) {
-                    newest.insert(version.to_string(), way.version.into());
+            }
+            let lifts = &shapes.lifts[first..];
+            for (place, entry) in versions.iter().enumerate() {
+                let behind = versions.iter().zip(lifts).skip(place + 1).take_while(|(_, (.., lift))| lift.is_some());
+                if let Some((end, _)) = behind.filter(|(entry, _)| !entry.row.is_deleted).last() {
+                    newest.insert(entry.row.version.to_string(), end.row.version.into());
                 }
             }
             if !steps.is_empty() {
@@ -90,6 +98,11 @@ impl Shapes {
         session.execute(sql!("registry/write_lifts"), &[&types, &versions, &lifts]).await?;
         Ok(())
     }
+}
+
+/// Whether JSON of the version before is JSON of this one as it is, so that SQL, which knows upcasters alone, may show it so.
+fn takes_json(entry: &Entry, before: &Entry) -> bool {
+    matches!((entry.schema(), before.schema()), (Ok(newer), Ok(older)) if newer.takes_json_of(older))
 }
 
 fn entrances(schema: &str, reached: &serde_json::Map<String, Value>, types: &str, lifted: &[String]) -> String {
@@ -326,7 +339,40 @@ fn json(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pacioli_core::Timestamp;
+    use pacioli_core::schemas::{Generation, RegisteredSchema, Registry, SchemaFormat, Semver};
+
     use super::*;
+
+    #[test]
+    fn json_of_avro_is_shown_up_to_where_something_goes_by_another_name() {
+        let row = |version: u32, fields: &str| RegisteredSchema {
+            event_type: EventType::new("Deposited").unwrap(),
+            version,
+            semver: Semver { major: 1, minor: version, patch: 0 },
+            id: version,
+            format: SchemaFormat::Avro,
+            text: format!(r#"{{"type":"record","name":"Deposited","fields":[{fields}]}}"#).into(),
+            references: None,
+            upcaster: None,
+            is_deleted: false,
+            registered_at: Timestamp::default(),
+            registered_by: None,
+        };
+        let (amount, note) = (r#"{"name":"amount","type":"int"}"#, r#"{"name":"note","type":"string","default":""}"#);
+        let cents = r#"{"name":"cents","aliases":["amount"],"type":"int"}"#;
+        let versions = [
+            row(1, amount),
+            row(2, &format!("{amount},{note}")),
+            row(3, &format!("{cents},{note}")),
+            row(4, &format!("{note},{cents}")),
+        ];
+        let registry = Registry { generation: Generation(4), schemas: versions.into(), ..Registry::default() };
+        let shapes = Shapes::of("pacioli", &Catalogue::new(registry, None));
+        let lifts: Vec<_> = shapes.lifts.iter().map(|(_, version, lift)| (*version, lift.as_deref())).collect();
+        assert_eq!(lifts, [(1, None), (2, Some("")), (3, None), (4, Some(""))]);
+        assert!(shapes.entrances.contains(r#"{"Deposited":{"1":2,"3":4}}"#), "{}", shapes.entrances);
+    }
 
     #[test]
     fn numbers_that_are_none_for_a_pointer_are_found() {

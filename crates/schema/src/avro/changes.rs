@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::node::{Id, Kind, Logical, Named, Nodes, RecordField};
+use super::node::{Id, Kind, Logical, Named, Nodes, RecordField, answers_to, find, promotes};
 use crate::compat::Change;
 use crate::difference::{DIFFERENCES_MAX, Difference};
 use crate::trail;
@@ -12,8 +12,17 @@ const PAIRS_MAX: usize = 10_000;
 
 /// What changed.
 pub(super) fn changes(older: &Nodes, newer: &Nodes) -> Vec<Change> {
+    compare(older, newer).changes
+}
+
+/// Whether JSON in the shape of the older schema is in that of the newer one, where no change is a break.
+pub(super) fn is_json_the_same(older: &Nodes, newer: &Nodes) -> bool {
+    !compare(older, newer).is_json_other
+}
+
+fn compare<'a>(older: &'a Nodes, newer: &'a Nodes) -> Comparison<'a> {
     let queue = VecDeque::from([(String::new(), older.root, newer.root)]);
-    let mut comparison = Comparison { older, newer, queue, changes: Vec::new() };
+    let mut comparison = Comparison { older, newer, queue, changes: Vec::new(), is_json_other: false };
     let mut compared = HashSet::new();
     while let Some((path, old, new)) = comparison.queue.pop_front() {
         // Types that were compared once break nobody anew at another place, and may contain themselves.
@@ -22,11 +31,12 @@ pub(super) fn changes(older: &Nodes, newer: &Nodes) -> Vec<Change> {
         }
         if compared.len() > PAIRS_MAX || comparison.changes.len() >= DIFFERENCES_MAX {
             comparison.changes.push(Difference::more().into());
+            comparison.is_json_other = true;
             break;
         }
         comparison.pair(&path, old, new);
     }
-    comparison.changes
+    comparison
 }
 
 struct Comparison<'a> {
@@ -34,6 +44,8 @@ struct Comparison<'a> {
     newer: &'a Nodes,
     queue: VecDeque<(String, Id, Id)>,
     changes: Vec<Change>,
+    /// Whether the two schemas write the same value as different JSON somewhere.
+    is_json_other: bool,
 }
 
 impl Comparison<'_> {
@@ -81,6 +93,7 @@ impl Comparison<'_> {
         if std::mem::discriminant(old) == std::mem::discriminant(new) {
             return;
         }
+        self.is_json_other |= matches!((old, new), (Kind::String, Kind::Bytes) | (Kind::Bytes, Kind::String));
         let difference = Difference::new(path, format!("was {} and is {}", article(old), article(new)));
         self.push(match (promotes(old, new), promotes(new, old)) {
             (true, true) => difference,
@@ -152,6 +165,7 @@ impl Comparison<'_> {
     fn unions(&mut self, path: &str, old: Id, new: Id) {
         let (old_ids, new_ids) = (self.older.branches(old), self.newer.branches(new));
         let (older, newer) = (self.older, self.newer);
+        self.is_json_other |= old_ids.iter().any(|id| !is_told_apart_alike(older, newer, *id, (&old_ids, &new_ids)));
         let mut known = HashSet::new();
         for old in &old_ids {
             let kind = older.kind(*old);
@@ -195,6 +209,7 @@ impl Comparison<'_> {
         let (old_set, new_set): (HashSet<_>, HashSet<_>) = (old.iter().collect(), new.iter().collect());
         let removed: Vec<&str> = old.iter().filter(|symbol| !new_set.contains(symbol)).map(|one| &**one).collect();
         let added: Vec<&str> = new.iter().filter(|symbol| !old_set.contains(symbol)).map(|one| &**one).collect();
+        self.is_json_other |= !removed.is_empty();
         if !removed.is_empty() {
             let difference = Difference::new(path, format!("is no longer {} of `{}`", either(&removed), named.full));
             self.push(match &new_default {
@@ -258,6 +273,7 @@ impl Comparison<'_> {
             let path = trail::member(path, &now.name);
             match (&field.preset, &now.preset) {
                 (Some(_), None) => {
+                    self.is_json_other = true;
                     self.push(Difference::new(&path, "has no default any more, so JSON must not leave it out"));
                 }
                 (None, Some(_)) => self.push(Difference::new(&path, "has a default, so JSON may leave it out")),
@@ -282,6 +298,7 @@ impl Comparison<'_> {
     }
 
     fn renamed(&mut self, path: &str, old: &RecordField, new: &RecordField) {
+        self.is_json_other = true;
         let mut difference = Difference::new(path, format!("is called `{}` now", new.name));
         if !new.aliases.contains(&old.name) && new.preset.is_none() {
             let way = format!("give `{}` the alias `{}`", new.name, old.name);
@@ -294,32 +311,16 @@ impl Comparison<'_> {
     }
 }
 
-/// Among some types the one that is of the same kind, and of the same name if it has one: of the full name first.
-fn find(ids: &[Id], nodes: &Nodes, kind: &Kind, answers: impl Fn(&Named, &Named) -> bool) -> Option<Id> {
-    let same = |id: &&Id| nodes.kind(**id).word() == kind.word();
-    let by_full = |id: &&Id| nodes.kind(**id).named().map(|one| &one.full) == kind.named().map(|named| &named.full);
-    let by_name = |id: &&Id| match (nodes.kind(**id).named(), kind.named()) {
-        (Some(one), Some(named)) => answers(one, named),
-        _ => false,
+/// Whether a branch of the older union is told from the others in the newer one as it was: by its kind of JSON alone, or
+/// by the names of the same branches in the same order.
+fn is_told_apart_alike(older: &Nodes, newer: &Nodes, id: Id, (old, new): (&[Id], &[Id])) -> bool {
+    let form = older.kind(id).form();
+    let alike = |nodes: &Nodes, ids: &[Id]| -> Vec<String> {
+        let ids = ids.iter().filter(|id| nodes.kind(**id).form() == form);
+        ids.map(|id| nodes.kind(*id).branch_name().to_owned()).collect()
     };
-    ids.iter().filter(same).find(by_full).or_else(|| ids.iter().filter(same).find(by_name)).copied()
-}
-
-/// Whether a reader's named type takes what was written as another: by the name without its namespace, or by an alias.
-fn answers_to(reader: &Named, writer: &Named) -> bool {
-    reader.short() == writer.short() || reader.aliases.contains(&writer.full)
-}
-
-/// Whether what was written as one primitive type can be read as another one.
-fn promotes(writer: &Kind, reader: &Kind) -> bool {
-    matches!(
-        (writer, reader),
-        (Kind::Int, Kind::Long | Kind::Float | Kind::Double)
-            | (Kind::Long, Kind::Float | Kind::Double)
-            | (Kind::Float, Kind::Double)
-            | (Kind::String, Kind::Bytes)
-            | (Kind::Bytes, Kind::String)
-    )
+    // Where it stands wrapped, it does by its name.
+    alike(older, old) == alike(newer, new)
 }
 
 /// The unit of a logical type of time, and what it counts from; of any other, nothing.

@@ -31,7 +31,7 @@ pub(super) fn to_json(nodes: &Nodes, bytes: &[u8]) -> Result<Bytes, Broken> {
 }
 
 /// Reads the bytes as a datum, or else what stands in them behind a zero byte and the number of a schema.
-fn either<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T, Broken>) -> Result<T, Broken> {
+pub(super) fn either<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T, Broken>) -> Result<T, Broken> {
     let whole = read(bytes);
     match (&whole, bytes) {
         (Err(_), [0, _, _, _, _, datum @ ..]) => read(datum).or(whole),
@@ -40,16 +40,13 @@ fn either<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T, Broken>) -> Result<
 }
 
 fn decode(nodes: &Nodes, bytes: &[u8], out: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Broken> {
-    let steps = bytes.len().saturating_mul(2).saturating_add(STEPS_MAX);
-    let mut decoder = Decoder { nodes, bytes, out, steps };
+    let mut decoder = Decoder::new(nodes, bytes, out);
     decoder.value(nodes.root, &Trail::Root, 0)?;
-    match decoder.bytes.len() {
-        0 => Ok(decoder.out),
-        more => Err(broken(&Trail::Root, "length", format!("has {more} bytes more than a datum of its schema"))),
-    }
+    decoder.finish()?;
+    Ok(decoder.out)
 }
 
-struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     nodes: &'a Nodes,
     /// What is still to be read.
     bytes: &'a [u8],
@@ -58,7 +55,20 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn value(&mut self, id: Id, trail: &Trail<'_>, depth: usize) -> Result<(), Broken> {
+    pub(super) fn new(nodes: &'a Nodes, bytes: &'a [u8], out: Option<Vec<u8>>) -> Decoder<'a> {
+        let steps = bytes.len().saturating_mul(2).saturating_add(STEPS_MAX);
+        Decoder { nodes, bytes, out, steps }
+    }
+
+    /// Refuses what stands behind the datum.
+    pub(super) fn finish(&self) -> Result<(), Broken> {
+        match self.bytes.len() {
+            0 => Ok(()),
+            more => Err(broken(&Trail::Root, "length", format!("has {more} bytes more than a datum of its schema"))),
+        }
+    }
+
+    pub(super) fn value(&mut self, id: Id, trail: &Trail<'_>, depth: usize) -> Result<(), Broken> {
         if depth > DEPTH_MAX {
             return Err(broken(trail, "depth", format!("nests deeper than {DEPTH_MAX}")));
         }
@@ -113,11 +123,9 @@ impl<'a> Decoder<'a> {
                 let bytes = self.take(*size, trail)?;
                 self.push_latin(bytes);
             }
-            Kind::Enum { named, symbols, .. } => {
-                let index = self.long(trail)?;
-                let symbol = usize::try_from(index).ok().and_then(|index| symbols.get(index));
-                let problem = || format!("is the symbol number {index}, and `{}` has {}", named.full, symbols.len());
-                self.push_json(&**symbol.ok_or_else(|| broken(trail, "symbols", problem()))?);
+            kind @ Kind::Enum { symbols, .. } => {
+                let index = self.symbol(kind, trail)?;
+                self.push_json(&*symbols[index]);
             }
             Kind::Array(item) => {
                 self.push("[");
@@ -160,11 +168,28 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn union(&mut self, branches: &[Branch], trail: &Trail<'_>, depth: usize) -> Result<(), Broken> {
+    /// The number of an enum's symbol.
+    pub(super) fn symbol(&mut self, kind: &Kind, trail: &Trail<'_>) -> Result<usize, Broken> {
+        let (name, count) = match kind {
+            Kind::Enum { named, symbols, .. } => (&*named.full, symbols.len()),
+            kind => (kind.word(), 0),
+        };
+        let index = self.long(trail)?;
+        let problem = || format!("is the symbol number {index}, and `{name}` has {count}");
+        let symbol = usize::try_from(index).ok().filter(|index| *index < count);
+        symbol.ok_or_else(|| broken(trail, "symbols", problem()))
+    }
+
+    /// Of which branch of a union the value is that comes.
+    pub(super) fn branch<'b>(&mut self, branches: &'b [Branch], trail: &Trail<'_>) -> Result<&'b Branch, Broken> {
         let index = self.long(trail)?;
         let branch = usize::try_from(index).ok().and_then(|index| branches.get(index));
         let problem = || format!("is of the branch number {index}, and the union has {}", branches.len());
-        let branch = branch.ok_or_else(|| broken(trail, "union", problem()))?;
+        branch.ok_or_else(|| broken(trail, "union", problem()))
+    }
+
+    fn union(&mut self, branches: &[Branch], trail: &Trail<'_>, depth: usize) -> Result<(), Broken> {
+        let branch = self.branch(branches, trail)?;
         let kind = self.nodes.kind(branch.id);
         // What is no number in JSON would be taken for a text there.
         let is_number = match (kind, self.bytes) {
@@ -190,21 +215,28 @@ impl<'a> Decoder<'a> {
         mut item: impl FnMut(&mut Self) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
         loop {
-            let count = self.long(trail)?;
-            if count == 0 {
-                return Ok(());
-            }
-            if count < 0 {
-                // The length of the block, with which a reader might pass over it.
-                self.length(trail)?;
-            }
-            for _ in 0..count.unsigned_abs() {
-                item(self)?;
+            match self.block(trail)? {
+                0 => return Ok(()),
+                count => {
+                    for _ in 0..count {
+                        item(self)?;
+                    }
+                }
             }
         }
     }
 
-    fn long(&mut self, trail: &Trail<'_>) -> Result<i64, Broken> {
+    /// How many items the next block has; 0 is the end.
+    pub(super) fn block(&mut self, trail: &Trail<'_>) -> Result<usize, Broken> {
+        let count = self.long(trail)?;
+        if count < 0 {
+            // The length of the block, with which a reader might pass over it.
+            self.length(trail)?;
+        }
+        Ok(usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn long(&mut self, trail: &Trail<'_>) -> Result<i64, Broken> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.take_array(trail)?;
@@ -219,24 +251,24 @@ impl<'a> Decoder<'a> {
         Err(broken(trail, "type", "is a number of more than 64 bits"))
     }
 
-    fn length(&mut self, trail: &Trail<'_>) -> Result<usize, Broken> {
+    pub(super) fn length(&mut self, trail: &Trail<'_>) -> Result<usize, Broken> {
         let length = self.long(trail)?;
         usize::try_from(length).map_err(|_| broken(trail, "length", format!("has the length {length}")))
     }
 
-    fn take(&mut self, length: usize, trail: &Trail<'_>) -> Result<&'a [u8], Broken> {
+    pub(super) fn take(&mut self, length: usize, trail: &Trail<'_>) -> Result<&'a [u8], Broken> {
         let problem = || format!("ends too early: {} bytes are left, and {length} are needed", self.bytes.len());
         let (taken, rest) = self.bytes.split_at_checked(length).ok_or_else(|| broken(trail, "length", problem()))?;
         self.bytes = rest;
         Ok(taken)
     }
 
-    fn take_array<const N: usize>(&mut self, trail: &Trail<'_>) -> Result<[u8; N], Broken> {
+    pub(super) fn take_array<const N: usize>(&mut self, trail: &Trail<'_>) -> Result<[u8; N], Broken> {
         let taken = self.take(N, trail)?;
         Ok(taken.first_chunk().copied().unwrap_or([0; N]))
     }
 
-    fn text(&mut self, trail: &Trail<'_>) -> Result<&'a str, Broken> {
+    pub(super) fn text(&mut self, trail: &Trail<'_>) -> Result<&'a str, Broken> {
         let length = self.length(trail)?;
         std::str::from_utf8(self.take(length, trail)?)
             .map_err(|_| broken(trail, "utf-8", "is a text that is not UTF-8"))

@@ -23,10 +23,7 @@ pub(super) enum Reading {
 pub(super) fn encode(nodes: &Nodes, json: &[u8], reading: Reading) -> Result<Vec<u8>, Broken> {
     let value: Value = serde_json::from_slice(json)
         .map_err(|error| broken(&Trail::Root, "type", format!("is no JSON that can be read ({error})")))?;
-    let steps = json.len().saturating_mul(4).saturating_add(STEPS_MAX);
-    let out = Vec::with_capacity(json.len() / 2);
-    let mut encoder =
-        Encoder { nodes, out, bytes_max: BYTES_MAX, steps, reading, is_preset: false, open: Vec::new(), tries: 0 };
+    let mut encoder = Encoder { reading, ..Encoder::for_data(nodes, json.len()) };
     encoder.value(nodes.root, &value, &Trail::Root, 0)?;
     Ok(encoder.out)
 }
@@ -51,6 +48,37 @@ impl<'a> Encoder<'a> {
     pub(super) fn for_presets(nodes: &'a Nodes, bytes_max: usize) -> Encoder<'a> {
         let (reading, open) = (Reading::Exact, Vec::new());
         Encoder { nodes, out: Vec::new(), bytes_max, steps: STEPS_MAX, reading, is_preset: true, open, tries: 0 }
+    }
+
+    /// An encoder of a datum that is made of so many bytes.
+    pub(super) fn for_data(nodes: &'a Nodes, bytes: usize) -> Encoder<'a> {
+        let steps = bytes.saturating_mul(4).saturating_add(STEPS_MAX);
+        Encoder {
+            out: Vec::with_capacity(bytes / 2),
+            steps,
+            is_preset: false,
+            ..Encoder::for_presets(nodes, BYTES_MAX)
+        }
+    }
+
+    /// What was written.
+    pub(super) fn into_datum(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// How much is written.
+    pub(super) fn written(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written behind a place.
+    pub(super) fn take_since(&mut self, start: usize) -> Vec<u8> {
+        self.out.split_off(start)
+    }
+
+    /// Writes bytes as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
     }
 
     /// Writes the default of a field, and works it out if nobody has yet.
@@ -80,7 +108,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn step(&mut self, trail: &Trail<'_>, depth: usize) -> Result<(), Broken> {
+    pub(super) fn step(&mut self, trail: &Trail<'_>, depth: usize) -> Result<(), Broken> {
         if depth > DEPTH_MAX {
             return Err(self.fail(trail, "depth", || format!("nests deeper than {DEPTH_MAX}")));
         }
@@ -95,7 +123,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Counts what is only looked at: eight of it like one value.
-    fn charge(&mut self, count: usize) {
+    pub(super) fn charge(&mut self, count: usize) {
         self.steps = self.steps.saturating_sub(count / 8);
     }
 
@@ -286,11 +314,11 @@ impl<'a> Encoder<'a> {
         bytes.ok_or_else(|| self.fail(trail, "type", || problem))
     }
 
-    fn length(&mut self, length: usize) {
+    pub(super) fn length(&mut self, length: usize) {
         self.long(i64::try_from(length).unwrap_or(i64::MAX));
     }
 
-    fn long(&mut self, number: i64) {
+    pub(super) fn long(&mut self, number: i64) {
         let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
         while rest > 0x7f {
             self.out.push((rest & 0x7f) as u8 | 0x80);
@@ -299,7 +327,7 @@ impl<'a> Encoder<'a> {
         self.out.push(rest as u8);
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.length(bytes.len());
         self.out.extend_from_slice(bytes);
     }

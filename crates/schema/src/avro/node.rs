@@ -238,3 +238,31 @@ impl Nodes {
         fields
     }
 }
+
+/// Among some types the one that is of the same kind, and of the same name if it has one: of the full name first.
+pub(super) fn find(ids: &[Id], nodes: &Nodes, kind: &Kind, answers: impl Fn(&Named, &Named) -> bool) -> Option<Id> {
+    let same = |id: &&Id| nodes.kind(**id).word() == kind.word();
+    let by_full = |id: &&Id| nodes.kind(**id).named().map(|one| &one.full) == kind.named().map(|named| &named.full);
+    let by_name = |id: &&Id| match (nodes.kind(**id).named(), kind.named()) {
+        (Some(one), Some(named)) => answers(one, named),
+        _ => false,
+    };
+    ids.iter().filter(same).find(by_full).or_else(|| ids.iter().filter(same).find(by_name)).copied()
+}
+
+/// Whether a reader's named type takes what was written as another: by the name without its namespace, or by an alias.
+pub(super) fn answers_to(reader: &Named, writer: &Named) -> bool {
+    reader.short() == writer.short() || reader.aliases.contains(&writer.full)
+}
+
+/// Whether what was written as one primitive type can be read as another one.
+pub(super) fn promotes(writer: &Kind, reader: &Kind) -> bool {
+    matches!(
+        (writer, reader),
+        (Kind::Int, Kind::Long | Kind::Float | Kind::Double)
+            | (Kind::Long, Kind::Float | Kind::Double)
+            | (Kind::Float, Kind::Double)
+            | (Kind::String, Kind::Bytes)
+            | (Kind::Bytes, Kind::String)
+    )
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing::within_bounds;
 
-const ORDER: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
+pub(super) const ORDER: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
     {"name":"id","type":"long"},
     {"name":"note","type":["null","string"],"default":null},
     {"name":"state","type":{"type":"enum","name":"State","symbols":["OPEN","PAID"]},"default":"OPEN"},
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> AvroSchema {
     AvroSchema::parse(text, &[]).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-fn from_json(schema: &AvroSchema, json: &str) -> Result<Vec<u8>, Broken> {
+pub(super) fn from_json(schema: &AvroSchema, json: &str) -> Result<Vec<u8>, Broken> {
     Ok(schema.from_json(Bytes::copy_from_slice(json.as_bytes()), true)?.bytes().to_vec())
 }
 
@@ -353,12 +353,12 @@ pub(super) fn peer(text: &str) -> apache_avro::Schema {
     apache_avro::Schema::parse_str(text).unwrap()
 }
 
-fn runner(cases: u32) -> TestRunner {
+pub(super) fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]))
 }
 
-fn orders() -> impl Strategy<Value = Value> {
+pub(super) fn orders() -> impl Strategy<Value = Value> {
     let text = "[a-zé€\"\\\\]{0,6}";
     let line = (text, proptest::option::of(any::<i32>())).prop_map(|(sku, count)| match count {
         Some(count) => json!({"sku": sku, "count": count}),

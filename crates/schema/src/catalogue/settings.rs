@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pacioli_core::schemas::{Setting, SettingScope};
 
-use crate::compat::Level;
+use crate::compat::{Change, Level};
 
 /// The names of the settings there are.
 pub mod setting_name {
@@ -73,6 +73,17 @@ macro_rules! words {
             }
         }
     };
+}
+
+impl Rules {
+    /// Whether a change is refused at a level where no upcaster comes with it.
+    pub fn forbid(self, level: Level, change: &Change) -> bool {
+        match self {
+            Rules::Confluent => level.forbids(change),
+            // What breaks those who read what is stored needs an upcaster at every level but `none`.
+            Rules::Ours => level.forbids(change) || change.breaks_backward && level != Level::NONE,
+        }
+    }
 }
 
 words!(Mode { Off => "off", Warn => "warn", Enforce => "enforce" });

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pacioli_api::schemas::{Compared, Comparison, Reference, Side};
-use pacioli_schema::catalogue::ReferenceTo;
-use pacioli_schema::register::RegisterError;
+use pacioli_schema::catalogue::{ReferenceTo, Rules};
+use pacioli_schema::register::{self, RegisterError};
 use pacioli_schema::{Catalogue, Schema};
 
 use super::{Registry, RegistryError, change, size};
@@ -37,12 +37,13 @@ fn compared(catalogue: &Arc<Catalogue>, comparison: &Comparison) -> Result<Compa
         }
     };
     let (older, newer) = (schema(older)?, schema(newer)?);
-    let changes = newer.changes_since(&older);
-    let level = catalogue.level(event_type.as_str());
+    let (level, rules) = (catalogue.level(event_type.as_str()), catalogue.rules_of(event_type.as_str()));
+    let changes = register::changes(rules, &newer, &older);
     Ok(Compared {
-        size: size(level.size(&changes)),
+        // What the semantic version grows by is found by our rules, whosever keep the level.
+        size: size(level.size(&register::changes(Rules::Ours, &newer, &older))),
         level: level.word().to_owned(),
-        is_compatible: !changes.iter().any(|change| level.forbids(change)),
+        is_compatible: !changes.iter().any(|change| rules.forbid(level, change)),
         changes: changes.iter().map(change).collect(),
     })
 }

@@ -35,6 +35,12 @@ async fn no_reader_gets_what_it_does_not_understand_on_sqlite() {
     campaign("sqlite:DIRECTORY", setting("PACIOLI_SCHEMA_CHANGES", 40), setting("PACIOLI_SEED", 1202)).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reader_gets_what_it_does_not_understand_on_postgres() {
+    let url = tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("schemas_change")).await.unwrap();
+    campaign(&url, setting("PACIOLI_SCHEMA_CHANGES", 30), setting("PACIOLI_SEED", 1340)).await;
+}
+
 async fn campaign(store: &str, count: u64, seed: u64) {
     eprintln!("{count} changes of a schema on {store}, seed {seed} (PACIOLI_SCHEMA_CHANGES, PACIOLI_SEED)");
     let mut often = config();

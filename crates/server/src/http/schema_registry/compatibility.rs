@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use pacioli_api::problem::{Kind, Problem};
-use pacioli_schema::catalogue::{ReferenceTo, Rules};
+use pacioli_schema::catalogue::ReferenceTo;
 use pacioli_schema::register::{self, Comparison};
-use pacioli_schema::{Change, Level};
 use serde_json::json;
 
 use super::answer::{self, Answered, Refused};
@@ -64,14 +63,9 @@ async fn answered(app: &App, subject: &str, wanted: Option<Wanted>, request: Req
         Problem::new(Kind::Internal, format!("comparing schemas failed: {error}; the server's log says more"))
     })?;
     let compared = compared.map_err(RegistryError::from)?;
-    let is_forbidden = |change: &Change| match rules {
-        // What breaks those who read what is stored needs an upcaster at every level but `none`.
-        Rules::Ours => level.forbids(change) || change.breaks_backward && level != Level::NONE,
-        Rules::Confluent => level.forbids(change),
-    };
     let mut messages = Vec::new();
     for Comparison { version, changes } in &compared {
-        let forbidden = changes.iter().filter(|change| is_forbidden(change));
+        let forbidden = changes.iter().filter(|change| rules.forbid(level, change));
         messages.extend(forbidden.map(|change| format!("since version {version}: {change}")));
     }
     let is_compatible = messages.is_empty();
