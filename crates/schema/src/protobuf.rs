@@ -6,11 +6,16 @@
 //! mapping, with the names of fields in either spelling. Fields that the schema does not know are allowed in both, as every
 //! reader ignores them.
 //!
-//! A file is compiled from memory: imports are the schemas it refers to, and the files of `google/protobuf`.
+//! A file is compiled from memory: imports are the schemas it refers to, the files of `google/protobuf`, and those of
+//! `builtin`. Read the modules in this order: `compile`, `data`, `changes`; `print` and `descriptor` are between text and the
+//! descriptors that serializers send.
 
+mod builtin;
 mod changes;
 mod compile;
 mod data;
+mod descriptor;
+mod print;
 
 use std::sync::Arc;
 
@@ -33,10 +38,21 @@ impl ProtobufSchema {
         Ok(ProtobufSchema { compiled: Arc::new(compile::compile(text, references)?) })
     }
 
-    /// Its descriptor in the text format, with what it refers to, ordered, and without what is of no concern to data:
-    /// services, comments, options.
+    /// Its text without comments, in one order and one way of writing, with everything else that it says: options, services,
+    /// imports. What it imports does not stand in it.
     pub fn canonical(&self) -> &str {
         &self.compiled.canonical
+    }
+
+    /// The text of the file that a serialized descriptor is, as the serializers of Confluent's registry send it; the files that
+    /// it imports are those of `references` by their names. The text says all that the descriptor does.
+    pub fn text_of_descriptor(descriptor: &[u8], references: &[Reference]) -> Result<String, SchemaError> {
+        descriptor::text(descriptor, references)
+    }
+
+    /// Its descriptor, serialized: of the file alone, without those that it imports.
+    pub fn descriptor(&self) -> Vec<u8> {
+        descriptor::serialized(&self.compiled.file)
     }
 
     /// Whether data is what it says.
