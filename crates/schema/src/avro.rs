@@ -42,13 +42,13 @@ struct Compiled {
 impl AvroSchema {
     /// Reads and compiles a schema; a named type that it does not define is looked for in `references`.
     pub fn parse(text: &str, references: &[Reference]) -> Result<AvroSchema, SchemaError> {
-        let nodes = compile::compile(text, references)?;
-        let (canonical, fields) = (canonical::canonical(&nodes)?, nodes.fields());
+        let (nodes, read) = compile::compile(text, references)?;
+        let (canonical, fields) = (canonical::canonical(&read), nodes.fields());
         Ok(AvroSchema { compiled: Arc::new(Compiled { nodes, canonical, fields }) })
     }
 
-    /// Its parsing canonical form with sorted members, and with the defaults, aliases and logical types that the form of
-    /// the specification leaves out, because they decide how data is read. What it refers to stands in it.
+    /// Its text without blanks, with sorted members and full names, and with everything that it says. What it refers to does
+    /// not stand in it.
     pub fn canonical(&self) -> &str {
         &self.compiled.canonical
     }

@@ -157,6 +157,17 @@ impl Schema {
     }
 }
 
+#[cfg(feature = "protobuf")]
+impl Schema {
+    /// The schema as a Protobuf schema, where it is one.
+    pub fn as_protobuf_schema(&self) -> Option<&ProtobufSchema> {
+        match &self.language {
+            Language::Protobuf(schema) => Some(schema),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Schema({}, {})", self.format().word(), self.canonical())

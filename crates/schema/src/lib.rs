@@ -31,4 +31,6 @@ pub use catalogue::Catalogue;
 pub use compat::{Change, Level, Size};
 pub use format::{Broken, Schema, SchemaError};
 pub use gate::SchemaGate;
+#[cfg(feature = "protobuf")]
+pub use protobuf::ProtobufSchema;
 pub use upcast::{Chain, Upcaster};
