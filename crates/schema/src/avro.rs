@@ -24,6 +24,7 @@ use pacioli_core::Payload;
 
 use crate::compat::Change;
 use crate::format::{Broken, Field, Reference, SchemaError};
+use crate::frame::LENGTH;
 use node::Nodes;
 
 /// An Avro schema, compiled. Cheap to clone.
@@ -60,6 +61,13 @@ impl AvroSchema {
             Payload::Json(json) => encode::encode(nodes, json, encode::Reading::Exact).map(drop),
             Payload::Binary(bytes) => decode::check(nodes, bytes),
         }
+    }
+
+    /// How many bytes of its data are the framing of a serializer. A datum may begin as one does, and then it is a datum.
+    pub(crate) fn framing_of(&self, data: &[u8]) -> Option<usize> {
+        let is_framed =
+            data.first() == Some(&0) && data.len() >= LENGTH && !decode::is_bare(&self.compiled.nodes, data);
+        is_framed.then_some(LENGTH)
     }
 
     /// What changed since an older schema of the same type, by Avro's rules of schema resolution.

@@ -8,6 +8,7 @@ use pacioli_core::{EventType, Payload, RecordedEvent};
 
 use crate::compat::Level;
 use crate::format::{Reference, Schema, SchemaError};
+use crate::frame;
 use crate::upcast::{Chain, Upcaster};
 
 mod references;
@@ -104,7 +105,9 @@ impl Lift {
     ///
     /// An event that was read without its data gets the newer version and no data.
     pub fn apply(&self, event: &mut Arc<RecordedEvent>) -> bool {
-        let Some(data) = lifted(&event.data, &self.chain, &self.from, || self.to.schema().ok()) else { return false };
+        let (from, to) = (self.from.schema().ok(), &self.to.row);
+        let lift = |data: &Payload| lifted(data, &self.chain, &self.from, || self.to.schema().ok());
+        let Some(data) = frame::lifted(&event.data, from, (to.format, to.id), lift) else { return false };
         let event = Arc::make_mut(event);
         (event.data, event.schema_version) = (data, self.version);
         true

@@ -16,6 +16,7 @@ pub mod compat;
 pub mod confluent;
 mod difference;
 pub mod format;
+mod frame;
 pub mod gate;
 pub mod json;
 pub mod lint;

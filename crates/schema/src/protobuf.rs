@@ -63,6 +63,11 @@ impl ProtobufSchema {
         }
     }
 
+    /// How many bytes of its data are the framing of a serializer. No encoded message begins as one does.
+    pub(crate) fn framing_of(&self, data: &[u8]) -> Option<usize> {
+        data::framing_of(data)
+    }
+
     /// What changed since an older schema of the same type: on the wire, where the number of a field is what counts, and
     /// in JSON, where its name does.
     pub fn changes_since(&self, older: &ProtobufSchema) -> Vec<Change> {
