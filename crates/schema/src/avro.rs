@@ -25,6 +25,7 @@ use pacioli_core::Payload;
 
 use crate::compat::Change;
 use crate::format::{Broken, Field, Reference, SchemaError};
+use crate::frame::LENGTH;
 use node::Nodes;
 
 /// An Avro schema, compiled. Cheap to clone.
@@ -43,13 +44,13 @@ struct Compiled {
 impl AvroSchema {
     /// Reads and compiles a schema; a named type that it does not define is looked for in `references`.
     pub fn parse(text: &str, references: &[Reference]) -> Result<AvroSchema, SchemaError> {
-        let nodes = compile::compile(text, references)?;
-        let (canonical, fields) = (canonical::canonical(&nodes)?, nodes.fields());
+        let (nodes, read) = compile::compile(text, references)?;
+        let (canonical, fields) = (canonical::canonical(&read), nodes.fields());
         Ok(AvroSchema { compiled: Arc::new(Compiled { nodes, canonical, fields }) })
     }
 
-    /// Its parsing canonical form with sorted members, and with the defaults, aliases and logical types that the form of
-    /// the specification leaves out, because they decide how data is read. What it refers to stands in it.
+    /// Its text without blanks, with sorted members and full names, and with everything that it says. What it refers to does
+    /// not stand in it.
     pub fn canonical(&self) -> &str {
         &self.compiled.canonical
     }
@@ -61,6 +62,13 @@ impl AvroSchema {
             Payload::Json(json) => encode::encode(nodes, json, encode::Reading::Exact).map(drop),
             Payload::Binary(bytes) => decode::check(nodes, bytes),
         }
+    }
+
+    /// How many bytes of its data are the framing of a serializer. A datum may begin as one does, and then it is a datum.
+    pub(crate) fn framing_of(&self, data: &[u8]) -> Option<usize> {
+        let is_framed =
+            data.first() == Some(&0) && data.len() >= LENGTH && !decode::is_bare(&self.compiled.nodes, data);
+        is_framed.then_some(LENGTH)
     }
 
     /// What changed since an older schema of the same type, by Avro's rules of schema resolution.

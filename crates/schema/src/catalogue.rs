@@ -8,6 +8,7 @@ use pacioli_core::{EventType, RecordedEvent};
 
 use crate::compat::Level;
 use crate::format::{Reference, Schema, SchemaError};
+use crate::frame;
 use crate::upcast::Upcaster;
 
 mod references;
@@ -94,6 +95,8 @@ pub struct Lift {
     /// The version it ends at.
     pub version: u32,
     road: Road,
+    from: Arc<Entry>,
+    to: Arc<Entry>,
 }
 
 impl Lift {
@@ -103,7 +106,10 @@ impl Lift {
     ///
     /// An event that was read without its data gets the newer version and no data.
     pub fn apply(&self, event: &mut Arc<RecordedEvent>) -> bool {
-        let Some(data) = self.road.lift(&event.data) else { return false };
+        // Only binary data may be framed, and only for that the schema has to be known.
+        let from = if event.data.is_json() { None } else { self.from.schema().ok() };
+        let end = (self.to.row.format, self.to.row.id);
+        let Some(data) = frame::lifted(&event.data, from, end, |data| self.road.lift(data)) else { return false };
         let event = Arc::make_mut(event);
         (event.data, event.schema_version) = (data, self.version);
         true
@@ -162,7 +168,8 @@ impl Kind {
                 steps().map(|(upcaster, entry)| (upcaster, entry.schema().ok())),
             )
         };
-        Ok(Some(Arc::new(Lift { version: self.entries[end].row.version, road })))
+        let (from, to) = (Arc::clone(&self.entries[from]), Arc::clone(&self.entries[end]));
+        Ok(Some(Arc::new(Lift { version: to.row.version, road, from, to })))
     }
 
     fn way_within(&self, from: usize, range: &SemverRange) -> Way {

@@ -172,11 +172,33 @@ impl Schema {
         in_its_language!(&self.language, schema => schema.from_json(json, is_binary))
     }
 
+    /// How many bytes of its data are the framing of a serializer; `None` where it stands in none.
+    pub(crate) fn framing_of(&self, data: &[u8]) -> Option<usize> {
+        match &self.language {
+            Language::Json(_) => None,
+            #[cfg(feature = "avro")]
+            Language::Avro(schema) => schema.framing_of(data),
+            #[cfg(feature = "protobuf")]
+            Language::Protobuf(schema) => schema.framing_of(data),
+        }
+    }
+
     /// The schema as JSON Schema, where it is one.
     pub fn as_json_schema(&self) -> Option<&JsonSchema> {
         #[allow(unreachable_patterns, reason = "a build with JSON Schema alone has no other language")]
         match &self.language {
             Language::Json(schema) => Some(schema),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(feature = "protobuf")]
+impl Schema {
+    /// The schema as a Protobuf schema, where it is one.
+    pub fn as_protobuf_schema(&self) -> Option<&ProtobufSchema> {
+        match &self.language {
+            Language::Protobuf(schema) => Some(schema),
             _ => None,
         }
     }

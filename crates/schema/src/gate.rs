@@ -12,11 +12,15 @@ use pacioli_core::schemas::{
 use pacioli_core::{EventType, NewEvent, RecordedEvent};
 
 use crate::catalogue::{Catalogue, Entry, Mode, unregistered};
+use crate::format::{Broken, Schema};
+use crate::frame;
 
 #[cfg(test)]
 mod campaign;
 #[cfg(all(test, feature = "avro", feature = "protobuf"))]
 mod carried;
+#[cfg(all(test, feature = "avro", feature = "protobuf"))]
+mod framed;
 #[cfg(test)]
 mod tests;
 
@@ -198,7 +202,7 @@ fn check(entries: &[Arc<Entry>], event: &NewEvent, wanted: u32) -> Result<(), Bo
     let violation = match entry {
         None => unregistered("is of a version that is not registered"),
         Some(entry) if entry.row.is_deleted => unregistered("is of a version that is deleted"),
-        Some(entry) => match entry.schema().map(|schema| schema.check(&event.data)) {
+        Some(entry) => match entry.schema().map(|schema| held_against(schema, entry.row.id, event)) {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(broken)) => {
                 SchemaViolation { path: broken.path, ..violation(event, wanted, "data", &broken.rule, broken.problem) }
@@ -210,6 +214,12 @@ fn check(entries: &[Arc<Entry>], event: &NewEvent, wanted: u32) -> Result<(), Bo
         },
     };
     Err(Box::new(SchemaViolation { semver: entry.map(|entry| entry.row.semver), ..violation }))
+}
+
+/// What is wrong with an event's data, held against the schema with a number.
+fn held_against(schema: &Schema, id: u32, event: &NewEvent) -> Result<(), Broken> {
+    schema.check(&event.data)?;
+    frame::check(schema, id, &event.data)
 }
 
 fn no_schema(category: &str, event: &NewEvent) -> Box<SchemaViolation> {
@@ -256,7 +266,7 @@ fn nearest_that_accepts(entries: &[Arc<Entry>], event: &NewEvent, wanted: u32) -
             continue;
         }
         tried += 1;
-        if entry.schema().is_ok_and(|schema| schema.check(&event.data).is_ok()) {
+        if entry.schema().is_ok_and(|schema| held_against(schema, entry.row.id, event).is_ok()) {
             return Some(entry.row.version);
         }
     }

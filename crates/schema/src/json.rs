@@ -26,6 +26,8 @@ use serde_json::Value;
 
 use self::bounds::Cost;
 use self::document::Document;
+#[cfg(feature = "avro")]
+pub(crate) use self::document::canonical;
 use self::tape::{OnTape, Tape};
 use crate::compat::Change;
 use crate::format::{Broken, Field, Reference, SchemaError};

@@ -16,6 +16,7 @@ pub mod compat;
 pub mod confluent;
 mod difference;
 pub mod format;
+mod frame;
 pub mod gate;
 pub mod json;
 pub mod lint;
@@ -31,4 +32,6 @@ pub use catalogue::Catalogue;
 pub use compat::{Change, Level, Size};
 pub use format::{Broken, Schema, SchemaError};
 pub use gate::SchemaGate;
+#[cfg(feature = "protobuf")]
+pub use protobuf::ProtobufSchema;
 pub use upcast::{Chain, Upcaster};

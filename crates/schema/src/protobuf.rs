@@ -6,11 +6,16 @@
 //! mapping, with the names of fields in either spelling. Fields that the schema does not know are allowed in both, as every
 //! reader ignores them.
 //!
-//! A file is compiled from memory: imports are the schemas it refers to, and the files of `google/protobuf`.
+//! A file is compiled from memory: imports are the schemas it refers to, the files of `google/protobuf`, and those of
+//! `builtin`. Read the modules in this order: `compile`, `data`, `changes`; `print` and `descriptor` are between text and the
+//! descriptors that serializers send.
 
+mod builtin;
 mod changes;
 mod compile;
 mod data;
+mod descriptor;
+mod print;
 
 use std::sync::Arc;
 
@@ -33,10 +38,21 @@ impl ProtobufSchema {
         Ok(ProtobufSchema { compiled: Arc::new(compile::compile(text, references)?) })
     }
 
-    /// Its descriptor in the text format, with what it refers to, ordered, and without what is of no concern to data:
-    /// services, comments, options.
+    /// Its text without comments, in one order and one way of writing, with everything else that it says: options, services,
+    /// imports. What it imports does not stand in it.
     pub fn canonical(&self) -> &str {
         &self.compiled.canonical
+    }
+
+    /// The text of the file that a serialized descriptor is, as the serializers of Confluent's registry send it; the files that
+    /// it imports are those of `references` by their names. The text says all that the descriptor does.
+    pub fn text_of_descriptor(descriptor: &[u8], references: &[Reference]) -> Result<String, SchemaError> {
+        descriptor::text(descriptor, references)
+    }
+
+    /// Its descriptor, serialized: of the file alone, without those that it imports.
+    pub fn descriptor(&self) -> Vec<u8> {
+        descriptor::serialized(&self.compiled.file)
     }
 
     /// Whether data is what it says.
@@ -45,6 +61,11 @@ impl ProtobufSchema {
             Payload::Json(json) => data::read_json(&self.compiled, json, data::Reading::Exact).map(drop),
             Payload::Binary(bytes) => data::read_binary(&self.compiled, bytes).map(drop),
         }
+    }
+
+    /// How many bytes of its data are the framing of a serializer. No encoded message begins as one does.
+    pub(crate) fn framing_of(&self, data: &[u8]) -> Option<usize> {
+        data::framing_of(data)
     }
 
     /// What changed since an older schema of the same type: on the wire, where the number of a field is what counts, and

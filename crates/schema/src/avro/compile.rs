@@ -1,6 +1,6 @@
 //! Reads the text of an Avro schema, within bounds, and compiles it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
@@ -24,8 +24,8 @@ const NAME_BYTES_MAX: usize = 256;
 /// How many bytes all defaults may amount to, in the binary encoding.
 const PRESET_BYTES_MAX: usize = 1024 * 1024;
 
-/// Compiles a schema.
-pub(super) fn compile(text: &str, references: &[Reference]) -> Result<Nodes, SchemaError> {
+/// Compiles a schema, and says how it was read.
+pub(super) fn compile(text: &str, references: &[Reference]) -> Result<(Nodes, Value), SchemaError> {
     let bytes = references.iter().fold(text.len(), |sum, reference| sum.saturating_add(reference.text.len()));
     if bytes > BYTES_MAX {
         return Err(at(
@@ -43,7 +43,30 @@ pub(super) fn compile(text: &str, references: &[Reference]) -> Result<Nodes, Sch
     compiler.nodes.root = root;
     peer::check(&value, &compiler.read)?;
     set_presets(&compiler.nodes, &compiler.preset_paths)?;
-    Ok(compiler.nodes)
+    if is_nested_deeper(&compiler.nodes, root, 0, &mut HashSet::new()) {
+        let problem =
+            format!("the schemas that it refers to nest deeper than {DEPTH_MAX}, each in the next; nest less");
+        return Err(at(&Trail::Root, problem));
+    }
+    Ok((compiler.nodes, value))
+}
+
+/// Whether types stand deep in one another: what is referred to is not nested as a text, but is as a type.
+fn is_nested_deeper(nodes: &Nodes, id: Id, depth: usize, seen: &mut HashSet<Id>) -> bool {
+    let kind = nodes.kind(id);
+    if depth > DEPTH_MAX {
+        return true;
+    }
+    if kind.named().is_some() && !seen.insert(id) {
+        return false;
+    }
+    let mut is_deeper = |id: Id| is_nested_deeper(nodes, id, depth + 1, seen);
+    match kind {
+        Kind::Union(branches) => branches.iter().any(|branch| is_deeper(branch.id)),
+        Kind::Array(inner) | Kind::Map(inner) => is_deeper(*inner),
+        Kind::Record { fields, .. } => fields.iter().any(|field| is_deeper(field.id)),
+        _ => false,
+    }
 }
 
 fn json(text: &str) -> Result<Value, SchemaError> {
@@ -369,7 +392,7 @@ impl Compiler<'_> {
     }
 }
 
-fn primitive(word: &str) -> Option<Kind> {
+pub(super) fn primitive(word: &str) -> Option<Kind> {
     Some(match word {
         "null" => Kind::Null,
         "boolean" => Kind::Boolean,

@@ -22,6 +22,11 @@ pub(super) fn check(nodes: &Nodes, bytes: &[u8]) -> Result<(), Broken> {
     either(bytes, |datum| decode(nodes, datum, None).map(drop))
 }
 
+/// Whether bytes are a datum of the schema as they are.
+pub(super) fn is_bare(nodes: &Nodes, bytes: &[u8]) -> bool {
+    decode(nodes, bytes, None).is_ok()
+}
+
 /// The JSON that a datum stands for.
 pub(super) fn to_json(nodes: &Nodes, bytes: &[u8]) -> Result<Bytes, Broken> {
     either(bytes, |datum| {

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto};
-use prost_reflect::text_format::FormatOptions;
 use prost_reflect::{DescriptorPool, DynamicMessage, FileDescriptor, Kind, MessageDescriptor, Value};
 use protox::file::{File, FileResolver, GoogleFileResolver};
 
+use super::builtin;
+use super::print::{self, Order};
 use crate::format::{Field, Reference, SchemaError};
 use crate::trail;
 
@@ -31,6 +32,7 @@ const FIELDS_MAX: usize = 1_000;
 /// A schema with its message found.
 #[derive(Debug)]
 pub(super) struct Compiled {
+    pub(super) file: FileDescriptor,
     pub(super) message: MessageDescriptor,
     pub(super) canonical: String,
     pub(super) fields: Vec<Field>,
@@ -42,27 +44,12 @@ pub(super) struct Compiled {
 
 /// Compiles a schema.
 pub(super) fn compile(text: &str, references: &[Reference]) -> Result<Compiled, SchemaError> {
-    let bytes = references.iter().fold(text.len(), |sum, reference| sum.saturating_add(reference.text.len()));
-    if bytes > BYTES_MAX || references.len() > REFERENCES_MAX {
-        let count = references.len();
-        return Err(refused(format!(
-            "the schema has {bytes} bytes with the {count} that it refers to; {BYTES_MAX} bytes and {REFERENCES_MAX} \
-             references are allowed: describe less in one event"
-        )));
-    }
-    let mut name = "schema.proto".to_owned();
-    while references.iter().any(|reference| reference.name == name) {
-        name.insert(0, '_');
-    }
-    let mut budget = Budget { types: TYPES_MAX, members: MEMBERS_MAX };
-    let mut files = Vec::with_capacity(references.len() + 1);
-    for (name, text) in [(&name, text)].into_iter().chain(references.iter().map(|one| (&one.name, one.text.as_str()))) {
-        let file = File::from_source(name, text).map_err(|error| told(&error, &files_name(&files, name)))?;
-        budget.file(file.file_descriptor_proto())?;
-        files.push((name.clone(), file));
-    }
-    let mut compiler = protox::Compiler::with_file_resolver(Memory { files, google: GoogleFileResolver::new() });
-    compiler.include_source_info(false).open_file(&name).map_err(|error| told(&error, &name))?;
+    check_length(text.len(), references)?;
+    let name = own_name(references);
+    let mut budget = Budget::whole();
+    let own = read(&name, text, &name, &mut budget)?;
+    let mut compiler = compiler(Some((name.clone(), own)), references, &name, &mut budget)?;
+    compiler.open_file(&name).map_err(|error| told(&error, &name))?;
     let pool = compiler.descriptor_pool();
     let file = pool.get_file_by_name(&name).ok_or_else(|| refused("the schema cannot be read; mend it"))?;
     let Some(message) = file.messages().next() else {
@@ -74,7 +61,8 @@ pub(super) fn compile(text: &str, references: &[Reference]) -> Result<Compiled, 
         pool.all_messages().any(|message| message.fields().any(|field| holds(&field)))
     };
     Ok(Compiled {
-        canonical: canonical(&file, &pool),
+        canonical: print::text(&file, Order::Sorted),
+        file,
         fields: fields(&message),
         has_required: is_any(|field| field.is_required()),
         has_maps: is_any(|field| field.is_map()),
@@ -82,17 +70,56 @@ pub(super) fn compile(text: &str, references: &[Reference]) -> Result<Compiled, 
     })
 }
 
-/// The name of the schema itself, which is read first.
-fn files_name(files: &[(String, File)], name: &str) -> String {
-    files.first().map_or(name, |(first, _)| first).to_owned()
+/// Refuses what is too long, with what it refers to.
+pub(super) fn check_length(own: usize, references: &[Reference]) -> Result<(), SchemaError> {
+    let bytes = references.iter().fold(own, |sum, reference| sum.saturating_add(reference.text.len()));
+    if bytes > BYTES_MAX || references.len() > REFERENCES_MAX {
+        let count = references.len();
+        return Err(refused(format!(
+            "the schema has {bytes} bytes with the {count} that it refers to; {BYTES_MAX} bytes and {REFERENCES_MAX} \
+             references are allowed: describe less in one event"
+        )));
+    }
+    Ok(())
 }
 
-fn refused(problem: impl Into<String>) -> SchemaError {
+/// A name for the schema itself that none of its references has.
+pub(super) fn own_name(references: &[Reference]) -> String {
+    let mut name = "schema.proto".to_owned();
+    while references.iter().any(|reference| reference.name == name) {
+        name.insert(0, '_');
+    }
+    name
+}
+
+fn read(name: &str, text: &str, own_name: &str, budget: &mut Budget) -> Result<File, SchemaError> {
+    let file = File::from_source(name, text).map_err(|error| told(&error, own_name))?;
+    budget.file(file.file_descriptor_proto())?;
+    Ok(file)
+}
+
+/// A compiler that finds the schema itself, those that it refers to, and those that are at hand; nothing else.
+pub(super) fn compiler(
+    own: Option<(String, File)>,
+    references: &[Reference],
+    own_name: &str,
+    budget: &mut Budget,
+) -> Result<protox::Compiler, SchemaError> {
+    let mut files: Vec<(String, File)> = own.into_iter().collect();
+    for reference in references {
+        files.push((reference.name.clone(), read(&reference.name, &reference.text, own_name, budget)?));
+    }
+    let mut compiler = protox::Compiler::with_file_resolver(Memory { files, google: GoogleFileResolver::new() });
+    compiler.include_source_info(false);
+    Ok(compiler)
+}
+
+pub(super) fn refused(problem: impl Into<String>) -> SchemaError {
     SchemaError { path: String::new(), problem: problem.into() }
 }
 
 /// What the compiler says, which begins with the place.
-fn told(error: &protox::Error, own_name: &str) -> SchemaError {
+pub(super) fn told(error: &protox::Error, own_name: &str) -> SchemaError {
     let said = format!("{error:?}");
     let said: String = said.lines().next().unwrap_or_default().chars().take(500).collect();
     let rest = said.strip_prefix(&format!("{own_name}:")).unwrap_or(&said);
@@ -120,21 +147,26 @@ struct Memory {
 
 impl FileResolver for Memory {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        match self.files.iter().find(|(known, _)| known == name) {
-            Some((_, file)) => Ok(file.clone()),
-            None => self.google.open_file(name),
+        match (self.files.iter().find(|(known, _)| known == name), builtin::text(name)) {
+            (Some((_, file)), _) => Ok(file.clone()),
+            (None, Some(text)) => File::from_source(name, text),
+            (None, None) => self.google.open_file(name),
         }
     }
 }
 
 /// What a schema may still have.
-struct Budget {
+pub(super) struct Budget {
     types: usize,
     members: usize,
 }
 
 impl Budget {
-    fn file(&mut self, file: &FileDescriptorProto) -> Result<(), SchemaError> {
+    pub(super) fn whole() -> Budget {
+        Budget { types: TYPES_MAX, members: MEMBERS_MAX }
+    }
+
+    pub(super) fn file(&mut self, file: &FileDescriptorProto) -> Result<(), SchemaError> {
         self.name(file.package())?;
         file.message_type.iter().try_for_each(|message| self.message(message, DEPTH_MAX))?;
         file.enum_type.iter().try_for_each(|one| self.symbols(one))?;
@@ -227,58 +259,6 @@ impl Named for DynamicMessage {
 fn descriptor_message(file: &FileDescriptorProto) -> Option<DynamicMessage> {
     let descriptor = DescriptorPool::global().get_message_by_name("google.protobuf.FileDescriptorProto")?;
     DynamicMessage::decode(descriptor, file.encode_to_vec().as_slice()).ok()
-}
-
-/// The schema and what it imports, each without what is of no concern to data, in one order.
-fn canonical(own: &FileDescriptor, pool: &DescriptorPool) -> String {
-    let spelling = |file: &FileDescriptor, first: usize| {
-        let mut file = file.file_descriptor_proto().clone();
-        file.name = None;
-        file.dependency.clear();
-        file.public_dependency.clear();
-        file.weak_dependency.clear();
-        file.service.clear();
-        file.options = None;
-        file.source_code_info = None;
-        file.message_type.iter_mut().for_each(strip_message);
-        file.enum_type.iter_mut().for_each(strip_enum);
-        if let Some(rest) = file.message_type.get_mut(first..) {
-            rest.sort_by(|a, b| a.name.cmp(&b.name));
-        }
-        file.enum_type.sort_by(|a, b| a.name.cmp(&b.name));
-        let message = descriptor_message(&file);
-        message.map_or_else(String::new, |message| message.to_text_format_with_options(&FormatOptions::new()))
-    };
-    let is_other = |file: &FileDescriptor| file.name() != own.name() && !file.name().starts_with("google/protobuf/");
-    let mut others: Vec<String> = pool.files().filter(is_other).map(|file| spelling(&file, 0)).collect();
-    others.sort();
-    // The first message is the event's, and stays the first.
-    others.insert(0, spelling(own, 1));
-    others.join("\n")
-}
-
-fn strip_message(message: &mut DescriptorProto) {
-    if !message.options.as_ref().is_some_and(|options| options.map_entry()) {
-        message.options = None;
-    }
-    for field in &mut message.field {
-        field.options = None;
-    }
-    message.field.sort_by_key(|field| field.number);
-    message.oneof_decl.iter_mut().for_each(|one| one.options = None);
-    message.nested_type.iter_mut().for_each(strip_message);
-    message.enum_type.iter_mut().for_each(strip_enum);
-    message.nested_type.sort_by(|a, b| a.name.cmp(&b.name));
-    message.enum_type.sort_by(|a, b| a.name.cmp(&b.name));
-    message.reserved_range.sort_by_key(|range| range.start);
-    message.reserved_name.sort();
-}
-
-fn strip_enum(one: &mut EnumDescriptorProto) {
-    // The order of the values stays, because the first is the default.
-    one.options = None;
-    one.value.iter_mut().for_each(|value| value.options = None);
-    one.reserved_name.sort();
 }
 
 /// The fields by their paths, those of the outermost message first. Inside itself a message is not walked again.

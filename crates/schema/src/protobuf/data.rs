@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 
 use super::compile::Compiled;
 use crate::format::Broken;
+use crate::frame::LENGTH;
 use crate::trail::Trail;
 
 /// How deep data may nest: as deep as JSON may that the log takes.
@@ -43,10 +44,16 @@ pub(super) fn read_binary(schema: &Compiled, bytes: &[u8]) -> Result<DynamicMess
     Ok(message)
 }
 
+/// How many bytes stand in front of the message, where it is framed.
+pub(super) fn framing_of(bytes: &[u8]) -> Option<usize> {
+    let is_framed = bytes.first() == Some(&0);
+    Some(bytes.len() - unframed(bytes).ok().filter(|_| is_framed)?.len())
+}
+
 /// What stands behind the zero byte, the number of the schema and the indexes of its message.
 fn unframed(bytes: &[u8]) -> Result<&[u8], Broken> {
     let short = || broken(&Trail::Root, "framing", "begins with a zero byte and ends before its message does");
-    let mut rest = bytes.get(5..).ok_or_else(short)?;
+    let mut rest = bytes.get(LENGTH..).ok_or_else(short)?;
     let mut next = || -> Result<i64, Broken> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {

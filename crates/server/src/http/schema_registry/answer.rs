@@ -5,7 +5,6 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use pacioli_api::problem::{Kind, Problem};
 use pacioli_core::ReadError;
-use pacioli_core::schemas::RegisteredSchema;
 use pacioli_schema::register::RegisterError;
 use serde::Serialize;
 use serde_json::json;
@@ -25,8 +24,8 @@ pub(super) fn json(shape: &impl Serialize) -> Answered {
 }
 
 /// An answer of one schema's text, as it is.
-pub(super) fn text(schema: &RegisteredSchema) -> Answered {
-    Ok(answer::body(StatusCode::OK, MEDIA_TYPE, schema.text.to_string()))
+pub(super) fn text(schema: String) -> Answered {
+    Ok(answer::body(StatusCode::OK, MEDIA_TYPE, schema))
 }
 
 fn with_status(status: StatusCode, shape: &impl Serialize) -> Response {

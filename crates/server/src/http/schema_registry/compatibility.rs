@@ -34,9 +34,10 @@ async fn answered(app: &App, subject: &str, wanted: Option<Wanted>, request: Req
     let parameters = Parameters::of(&request)?;
     let verbose = parameters.is("verbose")?;
     parameters.is("normalize")?;
-    let proposed = SchemaBody::read(app, request).await?.proposed(&subject)?;
+    let body = SchemaBody::read(app, request).await?;
     let registry = registry(app)?;
     let catalogue = registry.refresh().await?;
+    let proposed = body.proposed(&subject, &catalogue).await?;
     let event_type = subject.event_type.as_str();
     let older: Vec<u32> = match wanted {
         // Theirs says of a subject that is not there what it says of a version that is not.

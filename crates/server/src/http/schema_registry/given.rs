@@ -1,19 +1,25 @@
 //! What a request brings: a schema with its references, and the parameters of its query.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
-use pacioli_api::problem::Problem;
+use pacioli_api::problem::{Kind, Problem};
 use pacioli_api::schemas::{Proposed, Reference};
 use pacioli_core::schemas::SchemaFormat;
+use pacioli_schema::Catalogue;
+#[cfg(feature = "protobuf")]
+use pacioli_schema::{ProtobufSchema, catalogue::ReferenceTo};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::answer::{MEDIA_TYPE, Refused};
+#[cfg(feature = "protobuf")]
+use super::known::reference_to;
 use super::names::Subject;
 use crate::http::query::Query;
 use crate::http::{App, body};
@@ -74,8 +80,9 @@ impl<'a> Parameters<'a> {
     /// Whether a switch is on.
     pub(super) fn is(&self, name: &str) -> Result<bool, Refused> {
         match self.0.one(name)? {
-            None | Some("" | "false" | "False") => Ok(false),
-            Some("true" | "True") => Ok(true),
+            None | Some("") => Ok(false),
+            Some(given) if given.eq_ignore_ascii_case("false") => Ok(false),
+            Some(given) if given.eq_ignore_ascii_case("true") => Ok(true),
             Some(other) => Err(Refused::bad_request(format!(
                 "{name}: `{}` is neither true nor false",
                 pacioli_api::text::shown(other)
@@ -94,24 +101,35 @@ impl<'a> Parameters<'a> {
         text.parse().map(Some).map_err(|_| no_number())
     }
 
-    /// A part of a list: as many as `limit` says behind the first `offset`; a limit below 1 is none.
+    /// A part of a list: as many as `limit` says behind the first `offset`; a limit below 1 is none, an offset below 0 is 0.
     pub(super) fn page<T>(&self, all: impl Iterator<Item = T>) -> Result<Vec<T>, Refused> {
-        let offset: usize = self.number("offset")?.unwrap_or(0);
+        let offset: i64 = self.number("offset")?.unwrap_or(0);
+        let offset = usize::try_from(offset).unwrap_or(0);
         let limit: i64 = self.number("limit")?.unwrap_or(-1);
         let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
         Ok(all.skip(offset).take(limit).collect())
     }
 
-    /// The form of a schema's text: only as it was registered.
-    pub(super) fn check_format(&self) -> Result<(), Refused> {
+    /// The form of a schema's text.
+    pub(super) fn form(&self) -> Result<Form, Refused> {
         match self.text("format")? {
-            None | Some("default") => Ok(()),
+            None | Some("default") => Ok(Form::AsRegistered),
+            Some("serialized") => Ok(Form::Serialized),
             Some(other) => Err(Refused::bad_request(format!(
-                "format: `{}` is not made here; a schema is given as it was registered",
+                "format: `{}` is not made here; a schema is given as it was registered, and one of Protobuf as `serialized`, too",
                 pacioli_api::text::shown(other)
             ))),
         }
     }
+}
+
+/// In which form a schema's text is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The text, as it is kept.
+    AsRegistered,
+    /// Of Protobuf, the descriptor of the file, in base64.
+    Serialized,
 }
 
 /// A schema that a request brings.
@@ -155,9 +173,9 @@ impl SchemaBody {
         self.version.filter(|version| *version > 0)
     }
 
-    /// Ids are given here and not by clients.
-    pub(super) fn check_id(&self, subject: &Subject) -> Result<(), Refused> {
-        match self.id.filter(|id| *id > 0) {
+    /// Ids are given here and not by clients, who may only say the one that the schema has already.
+    pub(super) fn check_id(&self, subject: &Subject, known: Option<u32>) -> Result<(), Refused> {
+        match self.id.filter(|id| *id > 0 && known.map(i64::from) != Some(*id)) {
             None => Ok(()),
             Some(_) => Err(Refused::not_permitted(format!(
                 "Subject '{}' is not in import mode: this registry gives the ids itself",
@@ -166,31 +184,70 @@ impl SchemaBody {
         }
     }
 
-    /// The schema as one of a subject's.
-    pub(super) fn proposed(self, subject: &Subject) -> Result<Proposed, Refused> {
-        let format = match self.schema_type.as_deref() {
-            None | Some("" | "AVRO") => SchemaFormat::Avro,
-            Some("JSON") => SchemaFormat::Json,
-            Some("PROTOBUF") => SchemaFormat::Protobuf,
-            Some(other) => {
-                return Err(Refused::invalid_schema(format!(
-                    "Invalid schema type '{}'; there are AVRO, JSON and PROTOBUF",
-                    pacioli_api::text::shown(other)
-                )));
-            }
-        };
-        let text = self.schema.filter(|text| !text.trim().is_empty());
+    /// The schema as one of a subject's, in a text that can be kept: `catalogue` has what it refers to.
+    pub(super) async fn proposed(&self, subject: &Subject, catalogue: &Arc<Catalogue>) -> Result<Proposed, Refused> {
+        let format = self.format()?;
+        let text = self.schema.as_ref().filter(|text| !text.trim().is_empty());
         let text = text.ok_or_else(|| Refused::invalid_schema("Empty schema"))?;
-        let reference = |given: ReferenceBody| {
-            let Subject { event_type, .. } = Subject::new(&given.subject)?;
-            let version =
-                u32::try_from(given.version).map_err(|_| Refused::invalid_version(&given.version.to_string()))?;
-            Ok(Reference { name: given.name, event_type, version })
-        };
-        let references = self.references.unwrap_or_default().into_iter().map(reference);
+        let references = self.references.iter().flatten().map(|given| given.read(catalogue));
         let references = references.collect::<Result<Vec<Reference>, Refused>>()?;
-        Ok(Proposed { references, ..Proposed::new(subject.event_type.clone(), format, text) })
+        let proposed = Proposed { references, ..Proposed::new(subject.event_type.clone(), format, text.clone()) };
+        readable(proposed, catalogue).await
     }
+
+    fn format(&self) -> Result<SchemaFormat, Refused> {
+        match self.schema_type.as_deref() {
+            None | Some("" | "AVRO") => Ok(SchemaFormat::Avro),
+            Some("JSON") => Ok(SchemaFormat::Json),
+            Some("PROTOBUF") => Ok(SchemaFormat::Protobuf),
+            Some(other) => Err(Refused::invalid_schema(format!(
+                "Invalid schema type '{}'; there are AVRO, JSON and PROTOBUF",
+                pacioli_api::text::shown(other)
+            ))),
+        }
+    }
+}
+
+impl ReferenceBody {
+    fn read(&self, catalogue: &Catalogue) -> Result<Reference, Refused> {
+        let Subject { event_type, .. } = Subject::new(&self.subject)?;
+        let version = match self.version {
+            // The newest by now: which one that was is what is kept.
+            -1 => catalogue.newest(event_type.as_str()).map(|entry| entry.row.version).ok_or_else(|| {
+                let subject = pacioli_api::text::shown(&self.subject);
+                Refused::invalid_schema(format!("the subject '{subject}' that it refers to has no version"))
+            })?,
+            given => u32::try_from(given).map_err(|_| Refused::invalid_version(&given.to_string()))?,
+        };
+        Ok(Reference { name: self.name.clone(), event_type, version })
+    }
+}
+
+/// A schema as text: serializers send a Protobuf schema as the descriptor of its file, in base64, which no text of one is.
+#[cfg(feature = "protobuf")]
+async fn readable(proposed: Proposed, catalogue: &Arc<Catalogue>) -> Result<Proposed, Refused> {
+    use base64::Engine;
+
+    let decode = |text: &str| base64::engine::general_purpose::STANDARD.decode(text.trim()).ok();
+    let descriptor =
+        Some(&proposed.text).filter(|_| proposed.format == SchemaFormat::Protobuf).and_then(|one| decode(one));
+    let Some(descriptor) = descriptor else { return Ok(proposed) };
+    let catalogue = Arc::clone(catalogue);
+    // It is compiled to be read.
+    let reading = tokio::task::spawn_blocking(move || {
+        let references: Vec<ReferenceTo> = proposed.references.iter().map(reference_to).collect();
+        let text =
+            catalogue.resolve(&references).and_then(|texts| ProtobufSchema::text_of_descriptor(&descriptor, &texts));
+        text.map(|text| Proposed { text, ..proposed }).map_err(|error| Refused::invalid_schema(error.to_string()))
+    });
+    let failed =
+        |error| Problem::new(Kind::Internal, format!("reading a schema failed: {error}; the server's log says more"));
+    reading.await.map_err(failed)?
+}
+
+#[cfg(not(feature = "protobuf"))]
+async fn readable(proposed: Proposed, _: &Arc<Catalogue>) -> Result<Proposed, Refused> {
+    Ok(proposed)
 }
 
 /// The body of a request, as JSON. Members that are not known are passed over, as newer clients send more.
@@ -199,10 +256,10 @@ pub(super) async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Re
     if !MEDIA_TYPES.contains(&&*media_type) {
         let shown = pacioli_api::text::shown(&media_type);
         let problem = format!("a body of `{shown}` is not read here; send it as {MEDIA_TYPE} or application/json");
-        return Err(Problem::new(pacioli_api::problem::Kind::UnsupportedMediaType, problem).into());
+        return Err(Problem::new(Kind::UnsupportedMediaType, problem).into());
     }
     let read = tokio::time::timeout(app.limits.request_timeout, body::read(app, request));
-    let late = |_| Problem::new(pacioli_api::problem::Kind::RequestTimeout, "body: did not arrive in time");
+    let late = |_| Problem::new(Kind::RequestTimeout, "body: did not arrive in time");
     let bytes = read.await.map_err(late)??;
     serde_json::from_slice(&bytes).map_err(|error| Refused::bad_request(format!("the body is not understood: {error}")))
 }
@@ -223,15 +280,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_schema_is_avro_unless_it_says_otherwise() {
+    #[tokio::test]
+    async fn a_schema_is_avro_unless_it_says_otherwise() {
         let subject = Subject::new("Order").unwrap();
-        let proposed = |json: &str| serde_json::from_str::<SchemaBody>(json).unwrap().proposed(&subject);
-        assert_eq!(proposed(r#"{"schema":"\"int\""}"#).unwrap().format, SchemaFormat::Avro);
+        let catalogue = Arc::new(Catalogue::default());
+        let proposed =
+            async |json: &str| serde_json::from_str::<SchemaBody>(json).unwrap().proposed(&subject, &catalogue).await;
+        assert_eq!(proposed(r#"{"schema":"\"int\""}"#).await.unwrap().format, SchemaFormat::Avro);
         let json = proposed(
             r#"{"schema":"{}","schemaType":"JSON","metadata":{"tags":{}},"schemaTagsToAdd":[],
                 "references":[{"name":"m.json","subject":"Money-value","version":2}]}"#,
         )
+        .await
         .unwrap();
         assert_eq!(json.format, SchemaFormat::Json);
         assert_eq!((json.references[0].event_type.as_str(), json.references[0].version), ("Money", 2));
@@ -240,9 +300,11 @@ mod tests {
             r#"{"schema":""}"#,
             r#"{"schema":"{}","schemaType":"XML"}"#,
             r#"{"schema":"{}","references":[{"name":"a","subject":"b","version":-1}]}"#,
+            r#"{"schema":"{}","references":[{"name":"a","subject":"b","version":-2}]}"#,
             r#"{"schema":"{}","references":[{"name":"a","subject":"b-key","version":1}]}"#,
+            r#"{"schema":"AAAA","schemaType":"PROTOBUF"}"#,
         ] {
-            assert!(proposed(wrong).is_err(), "{wrong}");
+            assert!(proposed(wrong).await.is_err(), "{wrong}");
         }
     }
 }

@@ -10,7 +10,7 @@ use pacioli_schema::{Catalogue, Schema, SchemaError};
 use serde::Serialize;
 
 use super::answer::Refused;
-use super::given::Wanted;
+use super::given::{Form, Wanted};
 use super::names::Subject;
 use crate::http::App;
 use crate::schemas::Registry;
@@ -92,6 +92,34 @@ pub(super) async fn same(
     comparing.await.map_err(|error| Problem::new(Kind::Internal, format!("comparing schemas failed: {error}")))?
 }
 
+/// A version's text in the form that is asked for.
+pub(super) async fn text(entry: &Arc<Entry>, form: Form) -> Result<String, Refused> {
+    match form {
+        Form::Serialized if entry.row.format == SchemaFormat::Protobuf => serialized(entry).await,
+        _ => Ok(entry.row.text.to_string()),
+    }
+}
+
+/// The descriptor of a Protobuf schema, in base64.
+#[cfg(feature = "protobuf")]
+async fn serialized(entry: &Arc<Entry>) -> Result<String, Refused> {
+    use base64::Engine;
+
+    let entry = Arc::clone(entry);
+    // Schemas may take some time to compile.
+    let compiling = tokio::task::spawn_blocking(move || {
+        let schema = entry.schema().map_err(|error| Refused::invalid_schema(error.to_string()))?;
+        let descriptor = schema.as_protobuf_schema().map(|schema| schema.descriptor()).unwrap_or_default();
+        Ok(base64::engine::general_purpose::STANDARD.encode(descriptor))
+    });
+    compiling.await.map_err(|error| Problem::new(Kind::Internal, format!("compiling a schema failed: {error}")))?
+}
+
+#[cfg(not(feature = "protobuf"))]
+async fn serialized(entry: &Arc<Entry>) -> Result<String, Refused> {
+    Ok(entry.row.text.to_string())
+}
+
 /// A reference in the words of the rules.
 pub(super) fn reference_to(one: &Reference) -> ReferenceTo {
     ReferenceTo { name: one.name.clone(), event_type: one.event_type.clone(), version: one.version }
@@ -159,6 +187,11 @@ impl Told {
             schema: row.text.to_string(),
             max_id,
         }
+    }
+
+    /// The same with the text in another form.
+    pub(super) fn with_schema(self, schema: String) -> Told {
+        Told { schema, ..self }
     }
 
     /// One version of a subject.

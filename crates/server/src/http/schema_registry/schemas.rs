@@ -70,19 +70,30 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Answe
 /// `GET /schemas/ids/{id}`
 pub(super) async fn one(State(app): State<Arc<App>>, Named(id): Named<String>, request: Request) -> Answered {
     let parameters = Parameters::of(&request)?;
-    parameters.check_format()?;
-    let with_max = parameters.is("fetchMaxId")?;
-    let told = with_id(&app, &id, |entries, catalogue| {
+    let (form, with_max) = (parameters.form()?, parameters.is("fetchMaxId")?);
+    let subject = parameters.text("subject")?.map(Subject::new).transpose()?;
+    let found = with_id(&app, &id, |entries, catalogue| {
         let max_id = || catalogue.registry().schemas.iter().map(|row| row.id).max();
-        Told::text(&entries[0].row, with_max.then(max_id).flatten())
+        (of_subject(entries, subject.as_ref()), with_max.then(max_id).flatten())
     });
-    answer::json(&told.await?)
+    let (entry, max_id) = found.await?;
+    answer::json(&Told::text(&entry.row, max_id).with_schema(known::text(&entry, form).await?))
 }
 
 /// `GET /schemas/ids/{id}/schema`
 pub(super) async fn text(State(app): State<Arc<App>>, Named(id): Named<String>, request: Request) -> Answered {
-    Parameters::of(&request)?.check_format()?;
-    answer::text(&with_id(&app, &id, |entries, _| entries[0].row.clone()).await?)
+    let parameters = Parameters::of(&request)?;
+    let form = parameters.form()?;
+    let subject = parameters.text("subject")?.map(Subject::new).transpose()?;
+    let entry = with_id(&app, &id, |entries, _| of_subject(entries, subject.as_ref())).await?;
+    answer::text(known::text(&entry, form).await?)
+}
+
+/// The version whose text an id stands for. An older build gave one id to texts that differed in words alone, so that of the
+/// subject counts where one is named.
+fn of_subject(entries: &[Arc<Entry>], subject: Option<&Subject>) -> Arc<Entry> {
+    let is_of_it = |entry: &&Arc<Entry>| subject.is_some_and(|subject| subject.event_type == entry.row.event_type);
+    Arc::clone(entries.iter().find(is_of_it).unwrap_or(&entries[0]))
 }
 
 /// `GET /schemas/ids/{id}/subjects`

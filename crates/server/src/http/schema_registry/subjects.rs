@@ -6,10 +6,11 @@ use axum::extract::{Request, State};
 use pacioli_api::schemas::Registration;
 use pacioli_core::schemas::RegisteredSchema;
 use pacioli_schema::Catalogue;
+use pacioli_schema::catalogue::Entry;
 use serde_json::json;
 
 use super::answer::{self, Answered, Refused};
-use super::given::{Named, Parameters, SchemaBody, Wanted};
+use super::given::{Form, Named, Parameters, SchemaBody, Wanted};
 use super::known::{self, Told, look, registry};
 use super::names::{self, Subject};
 use super::settings;
@@ -52,8 +53,9 @@ pub(super) async fn version(
     Named((subject, version)): Named<(String, String)>,
     request: Request,
 ) -> Answered {
-    let (subject, row) = one(&app, &subject, &version, with_deleted(&request)?).await?;
-    answer::json(&Told::version(&subject.name, &row))
+    let (with_deleted, form) = asked(&request)?;
+    let (subject, entry) = one(&app, &subject, &version, with_deleted).await?;
+    answer::json(&Told::version(&subject.name, &entry.row).with_schema(known::text(&entry, form).await?))
 }
 
 /// `GET /subjects/{subject}/versions/{version}/schema`
@@ -62,29 +64,21 @@ pub(super) async fn text(
     Named((subject, version)): Named<(String, String)>,
     request: Request,
 ) -> Answered {
-    let (_, row) = one(&app, &subject, &version, with_deleted(&request)?).await?;
-    answer::text(&row)
+    let (with_deleted, form) = asked(&request)?;
+    let (_, entry) = one(&app, &subject, &version, with_deleted).await?;
+    answer::text(known::text(&entry, form).await?)
 }
 
-async fn one(
-    app: &App,
-    subject: &str,
-    version: &str,
-    with_deleted: bool,
-) -> Result<(Subject, RegisteredSchema), Refused> {
+async fn one(app: &App, subject: &str, version: &str, with_deleted: bool) -> Result<(Subject, Arc<Entry>), Refused> {
     let (subject, wanted) = (Subject::new(subject)?, Wanted::new(version)?);
-    let found = look(registry(app)?, |catalogue| {
-        known::version(catalogue, &subject, wanted, with_deleted).map(|entry| entry.row.clone())
-    });
-    let row = found.await?;
-    Ok((subject, row))
+    let entry = look(registry(app)?, |catalogue| known::version(catalogue, &subject, wanted, with_deleted)).await?;
+    Ok((subject, entry))
 }
 
-/// What a request for one version says beside that.
-fn with_deleted(request: &Request) -> Result<bool, Refused> {
+/// What a request for one version says beside that: whether it may be deleted, and the form of its text.
+fn asked(request: &Request) -> Result<(bool, Form), Refused> {
     let parameters = Parameters::of(request)?;
-    parameters.check_format()?;
-    parameters.is("deleted")
+    Ok((parameters.is("deleted")?, parameters.form()?))
 }
 
 /// `GET /subjects/{subject}/versions/{version}/referencedby`
@@ -122,7 +116,7 @@ pub(super) async fn look_up(State(app): State<Arc<App>>, Named(subject): Named<S
     let deleted = parameters.is("deleted")?;
     // Schemas are always compared by what they say and not by how they are spelled.
     parameters.is("normalize")?;
-    let proposed = Arc::new(SchemaBody::read(&app, request).await?.proposed(&subject)?);
+    let body = SchemaBody::read(&app, request).await?;
     let registry = registry(&app)?;
     let mut refused = Refused::schema_not_found();
     for catalogue in [registry.catalogue(), registry.refresh().await?] {
@@ -130,10 +124,15 @@ pub(super) async fn look_up(State(app): State<Arc<App>>, Named(subject): Named<S
             refused = error;
             continue;
         }
-        if let Some(row) = known::same(&catalogue, &proposed, deleted).await? {
-            return answer::json(&Told::version(&subject.name, &row));
+        let found = match body.proposed(&subject, &catalogue).await {
+            Ok(proposed) => known::same(&catalogue, &Arc::new(proposed), deleted).await,
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(Some(row)) => return answer::json(&Told::version(&subject.name, &row)),
+            Ok(None) => refused = Refused::schema_not_found(),
+            Err(error) => refused = error,
         }
-        refused = Refused::schema_not_found();
     }
     Err(refused)
 }
@@ -146,17 +145,18 @@ pub(super) async fn register(State(app): State<Arc<App>>, Named(subject): Named<
     let body = SchemaBody::read(&app, request).await?;
     let registry = registry(&app)?;
     let catalogue = registry.refresh().await?;
-    settings::check_writable(&catalogue, &subject)?;
-    body.check_id(&subject)?;
     let version = body.version();
-    let proposed = Arc::new(body.proposed(&subject)?);
+    let proposed = Arc::new(body.proposed(&subject, &catalogue).await?);
     // An application of an older release registers its older schema when it starts, and is given the id of that.
     if let Some(row) = known::same(&catalogue, &proposed, false).await? {
+        body.check_id(&subject, Some(row.id))?;
         return match version {
             Some(version) if version != i64::from(row.version) => Err(Refused::invalid_version(&version.to_string())),
             _ => answer::json(&json!({ "id": row.id })),
         };
     }
+    settings::check_writable(&catalogue, &subject)?;
+    body.check_id(&subject, None)?;
     let next = catalogue.versions(subject.event_type.as_str()).last().map_or(1, |entry| entry.row.version + 1);
     if version.is_some_and(|version| version != i64::from(next)) {
         return Err(Refused::invalid_version(&version.unwrap_or_default().to_string()));
