@@ -55,7 +55,11 @@ impl FromStr for Understanding {
 
     /// Reads `OrderPlaced:^1`; a blank may stand where the colon does.
     fn from_str(text: &str) -> Result<Understanding, String> {
-        let parts = text.rsplit_once(':').or_else(|| text.split_once(char::is_whitespace));
+        let by_colon = text.rsplit_once(':');
+        // The names of types have colons too, and ranges have blanks: what lies behind the cut decides which one was meant.
+        let is_meant = |(_, versions): &(&str, &str)| versions.parse::<SemverRange>().is_ok();
+        let by_blank = || text.split_once(char::is_whitespace).filter(|parts| is_meant(parts) || by_colon.is_none());
+        let parts = by_colon.filter(is_meant).or_else(by_blank).or(by_colon);
         let (event_type, versions) = parts
             .ok_or_else(|| format!("`{text}` states nothing; write a type and its versions, like `OrderPlaced:^1`"))?;
         Ok(Understanding {
@@ -467,8 +471,15 @@ mod tests {
         assert_eq!((stated.event_type.as_str(), stated.to_string().as_str()), ("OrderPlaced", "OrderPlaced:^1"));
         let stated: Understanding = "urn:order:placed:>=1, <3".parse().unwrap();
         assert_eq!(stated.event_type.as_str(), "urn:order:placed");
-        assert_eq!("OrderPlaced ^1".parse::<Understanding>().unwrap().versions.to_string(), "^1");
-        for wrong in ["OrderPlaced", "OrderPlaced:", ":^1", "OrderPlaced:new"] {
+        for (text, event_type, versions) in [
+            ("OrderPlaced ^1", "OrderPlaced", "^1"),
+            ("urn:a:b ^1", "urn:a:b", "^1"),
+            ("urn:a:1 >=1, <3", "urn:a:1", ">=1, <3"),
+        ] {
+            let stated: Understanding = text.parse().unwrap();
+            assert_eq!((stated.event_type.as_str(), &*stated.versions.to_string()), (event_type, versions));
+        }
+        for wrong in ["OrderPlaced", "urn:a:b new", "OrderPlaced:", ":^1", "OrderPlaced:new"] {
             assert!(wrong.parse::<Understanding>().is_err(), "{wrong}");
         }
     }
