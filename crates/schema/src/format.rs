@@ -132,6 +132,15 @@ impl Schema {
         }
     }
 
+    /// The same as schema registries see it, in the languages that have rules of their own for that.
+    pub(crate) fn changes_in_resolution(&self, older: &Schema) -> Vec<Change> {
+        match (&self.language, &older.language) {
+            #[cfg(feature = "avro")]
+            (Language::Avro(newer), Language::Avro(older)) => newer.changes_in_resolution(older),
+            _ => self.changes_since(older),
+        }
+    }
+
     /// The fields that data may have, as far as they are named.
     pub fn fields(&self) -> &[Field] {
         in_its_language!(&self.language, schema => schema.fields())

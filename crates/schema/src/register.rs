@@ -187,8 +187,8 @@ fn changes_by(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
         (Rules::Confluent, Some(newer), Some(older)) => {
             confluent::changes(older.in_one_document(), newer.in_one_document())
         }
-        // Of Avro and Protobuf both say the same.
-        _ => newer.changes_since(older),
+        (Rules::Confluent, ..) => newer.changes_in_resolution(older),
+        (Rules::Ours, ..) => newer.changes_since(older),
     }
 }
 
