@@ -146,6 +146,18 @@ impl Schema {
         in_its_language!(&self.language, schema => schema.fields())
     }
 
+    /// Some data that it allows, made up; nothing where none is found.
+    pub fn examples(&self) -> Vec<Payload> {
+        #[allow(unreachable_patterns, reason = "a build with JSON Schema alone has no other language")]
+        match &self.language {
+            Language::Json(schema) => schema.examples(),
+            _ => {
+                let nothing = Payload::Json(Bytes::from_static(b"{}"));
+                Vec::from_iter(self.check(&nothing).is_ok().then_some(nothing))
+            }
+        }
+    }
+
     /// Data of this schema as JSON: itself where it is JSON, else what its binary form stands for.
     pub fn to_json(&self, data: &Payload) -> Result<Bytes, Broken> {
         in_its_language!(&self.language, schema => schema.to_json(data))
