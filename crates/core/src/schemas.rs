@@ -120,11 +120,17 @@ impl fmt::Display for Withheld {
             Some(semver) => write!(f, "{semver} (schema version {schema_version})")?,
             None => write!(f, "of schema version {schema_version}, which is not registered")?,
         }
-        write!(
-            f,
-            ", and this reader understands {understands}; teach the reader that version and let it say so, or let it skip \
-             what it does not understand"
-        )
+        write!(f, ", and this reader understands {understands}; ")?;
+        // Of an older one the reader needs to learn nothing: what lies between is what lacks.
+        f.write_str(match semver {
+            Some(semver) if *semver < understands.from => {
+                "no upcaster lifts it that far: register the version behind it again with the upcaster that it lacks (`raw` \
+                 uses none), or let the reader understand that older version too, or skip what it does not understand"
+            }
+            _ => {
+                "teach the reader that version and let it say so, or let it skip what it does not understand"
+            }
+        })
     }
 }
 
@@ -482,6 +488,22 @@ mod tests {
         for wrong in ["OrderPlaced", "urn:a:b new", "OrderPlaced:", ":^1", "OrderPlaced:new"] {
             assert!(wrong.parse::<Understanding>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn who_does_not_understand_an_event_is_told_the_ways_out() {
+        let withheld = |semver: Option<&str>, understands: &str| Withheld {
+            place: Place { partition: crate::Partition::ZERO, position: crate::Position(12) },
+            event_type: EventType::new("OrderPlaced").unwrap(),
+            schema_version: 3,
+            semver: semver.map(|semver| semver.parse().unwrap()),
+            understands: understands.parse().unwrap(),
+        };
+        let newer = withheld(Some("2.0.0"), "^1").to_string();
+        assert!(newer.contains("2.0.0 (schema version 3)") && newer.contains("teach the reader"), "{newer}");
+        assert!(withheld(None, "^1").to_string().contains("not registered"));
+        let older = withheld(Some("1.4.0"), "^2").to_string();
+        assert!(older.contains("no upcaster lifts it that far") && !older.contains("teach"), "{older}");
     }
 
     #[test]
