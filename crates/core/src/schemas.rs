@@ -55,7 +55,11 @@ impl FromStr for Understanding {
 
     /// Reads `OrderPlaced:^1`; a blank may stand where the colon does.
     fn from_str(text: &str) -> Result<Understanding, String> {
-        let parts = text.rsplit_once(':').or_else(|| text.split_once(char::is_whitespace));
+        let by_colon = text.rsplit_once(':');
+        // The names of types have colons too, and ranges have blanks: what lies behind the cut decides which one was meant.
+        let is_meant = |(_, versions): &(&str, &str)| versions.parse::<SemverRange>().is_ok();
+        let by_blank = || text.split_once(char::is_whitespace).filter(|parts| is_meant(parts) || by_colon.is_none());
+        let parts = by_colon.filter(is_meant).or_else(by_blank).or(by_colon);
         let (event_type, versions) = parts
             .ok_or_else(|| format!("`{text}` states nothing; write a type and its versions, like `OrderPlaced:^1`"))?;
         Ok(Understanding {
@@ -116,11 +120,17 @@ impl fmt::Display for Withheld {
             Some(semver) => write!(f, "{semver} (schema version {schema_version})")?,
             None => write!(f, "of schema version {schema_version}, which is not registered")?,
         }
-        write!(
-            f,
-            ", and this reader understands {understands}; teach the reader that version and let it say so, or let it skip \
-             what it does not understand"
-        )
+        write!(f, ", and this reader understands {understands}; ")?;
+        // Of an older one the reader needs to learn nothing: what lies between is what lacks.
+        f.write_str(match semver {
+            Some(semver) if *semver < understands.from => {
+                "no upcaster lifts it that far: register the version behind it again with the upcaster that it lacks (`raw` \
+                 uses none), or let the reader understand that older version too, or skip what it does not understand"
+            }
+            _ => {
+                "teach the reader that version and let it say so, or let it skip what it does not understand"
+            }
+        })
     }
 }
 
@@ -467,10 +477,33 @@ mod tests {
         assert_eq!((stated.event_type.as_str(), stated.to_string().as_str()), ("OrderPlaced", "OrderPlaced:^1"));
         let stated: Understanding = "urn:order:placed:>=1, <3".parse().unwrap();
         assert_eq!(stated.event_type.as_str(), "urn:order:placed");
-        assert_eq!("OrderPlaced ^1".parse::<Understanding>().unwrap().versions.to_string(), "^1");
-        for wrong in ["OrderPlaced", "OrderPlaced:", ":^1", "OrderPlaced:new"] {
+        for (text, event_type, versions) in [
+            ("OrderPlaced ^1", "OrderPlaced", "^1"),
+            ("urn:a:b ^1", "urn:a:b", "^1"),
+            ("urn:a:1 >=1, <3", "urn:a:1", ">=1, <3"),
+        ] {
+            let stated: Understanding = text.parse().unwrap();
+            assert_eq!((stated.event_type.as_str(), &*stated.versions.to_string()), (event_type, versions));
+        }
+        for wrong in ["OrderPlaced", "urn:a:b new", "OrderPlaced:", ":^1", "OrderPlaced:new"] {
             assert!(wrong.parse::<Understanding>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn who_does_not_understand_an_event_is_told_the_ways_out() {
+        let withheld = |semver: Option<&str>, understands: &str| Withheld {
+            place: Place { partition: crate::Partition::ZERO, position: crate::Position(12) },
+            event_type: EventType::new("OrderPlaced").unwrap(),
+            schema_version: 3,
+            semver: semver.map(|semver| semver.parse().unwrap()),
+            understands: understands.parse().unwrap(),
+        };
+        let newer = withheld(Some("2.0.0"), "^1").to_string();
+        assert!(newer.contains("2.0.0 (schema version 3)") && newer.contains("teach the reader"), "{newer}");
+        assert!(withheld(None, "^1").to_string().contains("not registered"));
+        let older = withheld(Some("1.4.0"), "^2").to_string();
+        assert!(older.contains("no upcaster lifts it that far") && !older.contains("teach"), "{older}");
     }
 
     #[test]

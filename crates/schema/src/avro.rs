@@ -73,10 +73,16 @@ impl AvroSchema {
 
     /// What changed since an older schema of the same type, by Avro's rules of schema resolution.
     ///
-    /// One thing is a break here that is none there: a logical type of time whose unit changed, because every reader would
-    /// take the numbers for others than they are.
+    /// Two things are a break here that are none there: a field without a default that is gone, because those who read by
+    /// the newer schema no longer see what events always said; and a logical type of time whose unit changed, because every
+    /// reader would take the numbers for others than they are.
     pub fn changes_since(&self, older: &AvroSchema) -> Vec<Change> {
-        changes::changes(&older.compiled.nodes, &self.compiled.nodes)
+        changes::changes(&older.compiled.nodes, &self.compiled.nodes, changes::Asked::Events)
+    }
+
+    /// The same where it is enough that a datum can be read: a field that is gone breaks nobody who reads by this schema.
+    pub fn changes_in_resolution(&self, older: &AvroSchema) -> Vec<Change> {
+        changes::changes(&older.compiled.nodes, &self.compiled.nodes, changes::Asked::Resolution)
     }
 
     /// Whether JSON of an older schema that this one is compatible with is JSON of this one as it is: no field, symbol or

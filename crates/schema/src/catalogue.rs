@@ -267,19 +267,18 @@ impl Catalogue {
     /// Whether events of a type in a category are held against schemas, and whether that was set for the category.
     ///
     /// What is set for the category counts before what is set for all. Where neither is, a type that has a schema is
-    /// enforced, and one that has none passes.
+    /// enforced, and one that has none is warned of.
     pub fn mode(&self, category: &str, event_type: &str) -> (Mode, bool) {
-        match self.set_mode(category) {
-            Some(set) => set,
-            None if self.types.contains_key(event_type) => (Mode::Enforce, false),
-            None => (Mode::Warn, false),
-        }
+        self.mode_of(category, self.types.contains_key(event_type))
     }
 
-    /// The mode that is set for a category or for all, and whether it is set for the category.
-    pub(crate) fn set_mode(&self, category: &str) -> Option<(Mode, bool)> {
-        let of_category = self.settings.category(category).mode.map(|mode| (mode, true));
-        of_category.or_else(|| self.settings.global.mode.map(|mode| (mode, false)))
+    /// The same where it is known whether the type has a schema.
+    pub(crate) fn mode_of(&self, category: &str, has_schema: bool) -> (Mode, bool) {
+        if let Some(mode) = self.settings.category(category).mode {
+            return (mode, true);
+        }
+        let unset = if has_schema { Mode::Enforce } else { Mode::Warn };
+        (self.settings.global.mode.unwrap_or(unset), false)
     }
 
     /// Whether every event passes, and gets the version that it says: nothing is registered, and no mode is set.

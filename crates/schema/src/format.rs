@@ -157,9 +157,30 @@ impl Schema {
         }
     }
 
+    /// The same as schema registries see it, in the languages that have rules of their own for that.
+    pub(crate) fn changes_in_resolution(&self, older: &Schema) -> Vec<Change> {
+        match (&self.language, &older.language) {
+            #[cfg(feature = "avro")]
+            (Language::Avro(newer), Language::Avro(older)) => newer.changes_in_resolution(older),
+            _ => self.changes_since(older),
+        }
+    }
+
     /// The fields that data may have, as far as they are named.
     pub fn fields(&self) -> &[Field] {
         in_its_language!(&self.language, schema => schema.fields())
+    }
+
+    /// Some data that it allows, made up; nothing where none is found.
+    pub fn examples(&self) -> Vec<Payload> {
+        #[allow(unreachable_patterns, reason = "a build with JSON Schema alone has no other language")]
+        match &self.language {
+            Language::Json(schema) => schema.examples(),
+            _ => {
+                let nothing = Payload::Json(Bytes::from_static(b"{}"));
+                Vec::from_iter(self.check(&nothing).is_ok().then_some(nothing))
+            }
+        }
     }
 
     /// Data of this schema as JSON: itself where it is JSON, else what its binary form stands for.

@@ -1,7 +1,5 @@
 //! The gate itself: the catalogue of today behind one lock, for the store and for readers.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pacioli_core::append::StreamWrite;
@@ -9,11 +7,15 @@ use pacioli_core::event::DEFAULT_SCHEMA_VERSION;
 use pacioli_core::schemas::{
     Gate, Generation, Judged, Lens, Registry, SchemaViolation, Seen, Shape, Understanding, Verdict, Withheld,
 };
-use pacioli_core::{EventType, NewEvent, RecordedEvent};
+use pacioli_core::{NewEvent, RecordedEvent};
 
+use self::counted::Counted;
 use crate::catalogue::{Catalogue, Entry, Mode, unregistered};
 use crate::format::{Broken, Schema};
 use crate::frame;
+use crate::lint::lint_data;
+
+mod counted;
 
 #[cfg(test)]
 mod campaign;
@@ -26,8 +28,6 @@ mod tests;
 
 /// How many versions are tried, at most, to find one that would accept an event.
 const ACCEPTED_BY_TRIED_MAX: usize = 16;
-/// Of how many types it is counted how often was warned.
-const WARNED_TYPES_MAX: usize = 1024;
 /// From so many warnings of a type on, one in so many is logged.
 const WARNINGS_PER_LINE: u64 = 1024;
 
@@ -42,8 +42,9 @@ struct Shared {
     catalogue: RwLock<Arc<Catalogue>>,
     /// Held while a catalogue is taken over, so that none is lost to another one.
     taking: Mutex<()>,
-    warned: AtomicU64,
-    warned_by_type: Mutex<HashMap<EventType, u64>>,
+    violated: Counted,
+    without_schema: Counted,
+    large: Counted,
 }
 
 impl SchemaGate {
@@ -61,7 +62,18 @@ impl SchemaGate {
     ///
     /// An append that was judged again counts again.
     pub fn warned(&self) -> u64 {
-        self.shared.warned.load(Ordering::Relaxed)
+        self.shared.violated.all()
+    }
+
+    /// How many events of types without a schema were stored since the start, in a store in which another type has one or a
+    /// mode is set.
+    pub fn without_schema(&self) -> u64 {
+        self.shared.without_schema.all()
+    }
+
+    /// How many events were stored whose data is a document rather than a fact, since the start and in such a store.
+    pub fn large(&self) -> u64 {
+        self.shared.large.all()
     }
 }
 
@@ -142,47 +154,54 @@ impl Shared {
             return Ok(said(event));
         }
         let entries = catalogue.versions(event.event_type.as_str());
-        let (mode, mut violation) = if entries.is_empty() {
-            match catalogue.set_mode(category) {
-                None | Some((Mode::Off, _)) => return Ok(said(event)),
-                Some((mode, is_of_category)) => {
-                    // Types without a schema are refused only where that was asked of this very category.
-                    let mode = if is_of_category { mode } else { Mode::Warn };
-                    (mode, no_schema(category, event))
-                }
-            }
-        } else {
-            let mode = catalogue.set_mode(category).map_or(Mode::Enforce, |(mode, _)| mode);
-            let newest = || entries.iter().rfind(|entry| !entry.row.is_deleted).map(|entry| entry.row.version);
-            let wanted = event.schema_version.or_else(newest).unwrap_or(DEFAULT_SCHEMA_VERSION);
-            if mode == Mode::Off {
-                return Ok(wanted);
-            }
-            match check(entries, event, wanted) {
-                Ok(()) => return Ok(wanted),
-                Err(violation) => (mode, violation),
-            }
-        };
-        if mode == Mode::Enforce {
-            violation.accepted_by = nearest_that_accepts(entries, event, violation.schema_version);
-            return Err(violation);
+        let newest = || entries.iter().rfind(|entry| !entry.row.is_deleted).map(|entry| entry.row.version);
+        let wanted = event.schema_version.or_else(newest).unwrap_or(DEFAULT_SCHEMA_VERSION);
+        let (mode, is_of_category) = catalogue.mode_of(category, !entries.is_empty());
+        if mode == Mode::Off {
+            return Ok(wanted);
         }
-        let version = violation.schema_version;
-        self.warn(category, &violation);
-        Ok(version)
+        if entries.is_empty() {
+            // Types without a schema are refused only where that was asked of this very category.
+            if mode == Mode::Enforce && is_of_category {
+                return Err(no_schema(category, event));
+            }
+            self.warn_of_no_schema(category, event);
+        } else if let Err(mut violation) = check(entries, event, wanted) {
+            if mode == Mode::Enforce {
+                violation.accepted_by = nearest_that_accepts(entries, event, wanted);
+                return Err(violation);
+            }
+            self.warn(category, &violation);
+        }
+        if let Some(warning) = lint_data(event.data.bytes().len()) {
+            self.warn_of_length(category, event, &warning);
+        }
+        Ok(wanted)
+    }
+
+    fn warn_of_no_schema(&self, category: &str, event: &NewEvent) {
+        let count = self.without_schema.add(&event.event_type);
+        if count.is_power_of_two() {
+            tracing::warn!(
+                category,
+                event_type = event.event_type.as_str(),
+                count,
+                "an event is stored whose type has no schema; register one with `pacioli schema register`, or set the mode \
+                 `off` for its category"
+            );
+        }
+    }
+
+    fn warn_of_length(&self, category: &str, event: &NewEvent, warning: &str) {
+        let count = self.large.add(&event.event_type);
+        if count.is_power_of_two() {
+            tracing::warn!(category, event_type = event.event_type.as_str(), count, "an event is stored: {warning}");
+        }
     }
 
     /// Counts a violation, and logs the first of a type, the second, the fourth and so on.
     fn warn(&self, category: &str, violation: &SchemaViolation) {
-        self.warned.fetch_add(1, Ordering::Relaxed);
-        let mut by_type = self.warned_by_type.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_type.len() >= WARNED_TYPES_MAX && !by_type.contains_key(&violation.event_type) {
-            by_type.clear();
-        }
-        let count = by_type.entry(violation.event_type.clone()).or_insert(0);
-        *count += 1;
-        let count = *count;
-        drop(by_type);
+        let count = self.violated.add(&violation.event_type);
         if count.is_power_of_two() && count < WARNINGS_PER_LINE || count.is_multiple_of(WARNINGS_PER_LINE) {
             tracing::warn!(
                 category,

@@ -10,6 +10,7 @@ mod bounds;
 mod broken;
 mod changes;
 mod document;
+mod example;
 mod facts;
 mod fields;
 mod tape;
@@ -108,6 +109,12 @@ impl JsonSchema {
     /// What changed since an older schema of the same type.
     pub fn changes_since(&self, older: &JsonSchema) -> Vec<Change> {
         changes::between(&older.document, &self.document)
+    }
+
+    /// Some data that it allows, made up: as little as may be, and all that it names. Nothing where none is found.
+    pub fn examples(&self) -> Vec<Payload> {
+        let made = example::all(&self.document).into_iter().map(Payload::Json);
+        made.filter(|data| self.check(data).is_ok()).collect()
     }
 
     /// The fields that data may have, as far as they are named.

@@ -14,17 +14,23 @@ use crate::format::{Schema, SchemaError};
 use crate::lint::lint;
 use crate::upcast::{Upcaster, UpcasterError};
 
+mod lifting;
 mod retire;
 mod settings;
 
 #[cfg(test)]
+mod lifting_tests;
+#[cfg(test)]
 mod tests;
 
+pub use lifting::changes_with;
 pub use retire::{RetireError, delete, remove};
 pub use settings::{SettingError, set};
 
 /// How many changes an error or a record tells of.
 const CHANGES_TOLD_MAX: usize = 20;
+/// How much of data that was made up is told.
+const MADE_CHARACTERS_TOLD_MAX: usize = 200;
 
 /// A schema that somebody wants to register.
 #[derive(Clone, Debug)]
@@ -62,6 +68,18 @@ pub struct Draft {
     pub warnings: Vec<String>,
     compiled: Schema,
     upcaster: Option<Upcaster>,
+    /// Whether the schema is registered, and gets the upcaster that it came without.
+    is_mended: bool,
+    by: Option<Box<str>>,
+}
+
+/// What came of trying a draft on events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// How many stored events were lifted, and are what the new schema says.
+    pub events: usize,
+    /// What is to be known besides, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Why a schema is not registered. Each says what to do.
@@ -109,36 +127,55 @@ pub struct Comparison {
 /// Decides what becomes of a proposal. Does nothing.
 ///
 /// The version before is the newest there is, a deleted one too: events that are stored under that have to be lifted. What is
-/// registered already, and not deleted, is known, whatever semantic version is asked for.
+/// registered already, and not deleted, is known, whatever semantic version is asked for; with an upcaster that it lacks it
+/// gets that.
 pub fn draft(catalogue: &Catalogue, proposal: &Proposal) -> Result<Draft, RegisterError> {
     let event_type = proposal.event_type.as_str();
     let references = catalogue.resolve(&proposal.references).map_err(RegisterError::Schema)?;
     let compiled = Schema::parse(proposal.format, &proposal.text, &references).map_err(RegisterError::Schema)?;
     let upcaster = proposal.upcaster.as_deref().map(Upcaster::parse).transpose().map_err(RegisterError::Upcaster)?;
-    let warnings = lint(&proposal.event_type, &compiled);
+    let mut warnings = lint(&proposal.event_type, &compiled);
+    let by = proposal.by.as_deref().map(Box::from);
     if let Some(known) = catalogue.newest(event_type)
         && is_same(known, &compiled, &proposal.references)
         && upcaster.as_ref().is_none_or(|upcaster| known.upcaster() == Ok(Some(upcaster)))
     {
         let (schema, changes) = (known.row.clone(), Vec::new());
-        return Ok(Draft { schema, is_known: true, changes, size: Size::Patch, warnings, compiled, upcaster });
+        let (is_known, size) = (true, Size::Patch);
+        return Ok(Draft { schema, is_known, changes, size, warnings, compiled, upcaster, is_mended: false, by });
+    }
+    if let Some(upcaster) = &upcaster
+        && let Some(schema) = lifting::mended(catalogue, proposal, &compiled, upcaster)?
+    {
+        let (changes, size, upcaster) = (Vec::new(), Size::Patch, Some(upcaster.clone()));
+        warnings.push(format!(
+            "version {} was registered without an upcaster and gets this one: what lies before it is lifted over it from now on",
+            schema.version
+        ));
+        return Ok(Draft { schema, is_known: false, changes, size, warnings, compiled, upcaster, is_mended: true, by });
     }
     let before = catalogue.versions(event_type).last();
-    let version = before.map_or(1, |before| before.row.version.saturating_add(1));
+    let version = highest_version(catalogue, event_type).saturating_add(1);
     if let Some(upcaster) = &upcaster {
         check_numbers(upcaster, before, version)?;
     }
     let (level, rules) = (catalogue.level(event_type), catalogue.rules_of(event_type));
-    let changes = match before {
-        Some(before) => compiled.changes_since(schema_of(before)?),
-        None => Vec::new(),
+    let (changes, size) = match before {
+        Some(before) => changes_with(level, &compiled, schema_of(before)?, upcaster.as_ref()),
+        None => (Vec::new(), Size::Patch),
     };
-    // Steps may make data look different where the schema does not say so.
-    let is_lifting = upcaster.as_ref().is_some_and(|upcaster| !upcaster.steps.is_empty());
-    let size = level.size(&changes).max(if is_lifting { Size::Minor } else { Size::Patch });
     let semver = semver(proposal.semver, before, size, level, &changes)?;
-    if upcaster.is_none() {
-        check_level(catalogue, proposal, &compiled, level, rules)?;
+    check_level(catalogue, (event_type, version), &compiled, upcaster.as_ref(), level, rules)?;
+    if let Some(before) = before
+        && upcaster.is_none()
+        && changes.iter().any(|change| change.breaks_backward)
+    {
+        let before = before.row.version;
+        warnings.push(format!(
+            "nothing lifts what is stored under version {before} and before to this one: a reader that only understands \
+             {semver} and newer stops at the first such event; register the same schema again with an upcaster from version \
+             {before} to {version} to close that hole"
+        ));
     }
     let schema = RegisteredSchema {
         event_type: proposal.event_type.clone(),
@@ -153,7 +190,7 @@ pub fn draft(catalogue: &Catalogue, proposal: &Proposal) -> Result<Draft, Regist
         registered_at: proposal.at,
         registered_by: proposal.by.as_deref().map(Box::from),
     };
-    Ok(Draft { schema, is_known: false, changes, size, warnings, compiled, upcaster })
+    Ok(Draft { schema, is_known: false, changes, size, warnings, compiled, upcaster, is_mended: false, by })
 }
 
 /// What changed between registered versions of a type and a schema, by the rules that are named. Does nothing.
@@ -187,8 +224,8 @@ pub fn changes(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
         (Rules::Confluent, Some(newer), Some(older)) => {
             confluent::changes(older.in_one_document(), newer.in_one_document())
         }
-        // Of Avro and Protobuf both say the same.
-        _ => newer.changes_since(older),
+        (Rules::Confluent, ..) => newer.changes_in_resolution(older),
+        (Rules::Ours, ..) => newer.changes_since(older),
     }
 }
 
@@ -231,8 +268,11 @@ fn semver(
     let problem = if wanted <= before {
         format!("{wanted} does not follow {before}, the version before; say {least} or higher")
     } else {
+        let breaks = |change: &Change| change.breaks_backward || level.forbids(change);
+        // Where nothing in the schemas breaks, the upcaster takes something from those who read by the old one.
+        let is_by_upcaster = !changes.iter().any(breaks);
         let is_told = |change: &&Change| match size {
-            Size::Major => change.breaks_backward || level.forbids(change),
+            Size::Major => breaks(change) || is_by_upcaster && change.breaks_forward,
             Size::Minor => change.is_visible,
             Size::Patch => true,
         };
@@ -246,18 +286,23 @@ fn semver(
     Err(RegisterError::Semver { problem, least })
 }
 
-/// Refuses what breaks somebody, where no document lifts.
+/// Refuses what breaks somebody, but for what the upcaster lifts: that heals those who read by the new schema what was stored
+/// before, and nobody else.
 fn check_level(
     catalogue: &Catalogue,
-    proposal: &Proposal,
+    (event_type, version): (&str, u32),
     compiled: &Schema,
+    upcaster: Option<&Upcaster>,
     level: Level,
     rules: Rules,
 ) -> Result<(), RegisterError> {
-    let event_type = proposal.event_type.as_str();
     let entries = catalogue.versions(event_type);
-    let mut broken: Vec<Change> = Vec::new();
-    let mut versions: Vec<u32> = Vec::new();
+    let Some(before) = entries.last() else { return Ok(()) };
+    // An upcaster that leaves a break is refused at every level: without it there would be a hole, and no wrong data.
+    let mut broken: Vec<Change> =
+        upcaster.map(|upcaster| lifting::unhealed(compiled, before, upcaster)).transpose()?.unwrap_or_default();
+    let mut versions: Vec<u32> = Vec::from_iter((!broken.is_empty()).then_some(before.row.version));
+    let heals = |change: &Change| upcaster.is_some_and(|upcaster| lifting::heals(upcaster, change));
     // Going back from the newest: whether a document lifts from the version that is looked at to the newest.
     let mut is_lifted = false;
     let mut is_first = true;
@@ -266,7 +311,8 @@ fn check_level(
         let is_passed_over = entry.row.is_deleted && (rules == Rules::Confluent || at + 1 < entries.len());
         if !is_passed_over {
             let is_broken = |change: &Change| match rules {
-                Rules::Ours if is_lifted => level.forward && change.breaks_forward,
+                Rules::Confluent if upcaster.is_some() => level.forward && change.breaks_forward,
+                Rules::Ours if is_lifted || heals(change) => level.forward && change.breaks_forward,
                 rules => rules.forbid(level, change),
             };
             let changes = changes(rules, compiled, schema_of(entry)?);
@@ -286,13 +332,22 @@ fn check_level(
             break;
         }
     }
-    let (Some(before), false) = (entries.last(), broken.is_empty()) else { return Ok(()) };
-    let (from, to) = (before.row.version, before.row.version.saturating_add(1));
+    if broken.is_empty() {
+        return Ok(());
+    }
+    versions.dedup();
     let versions = versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let way = if level.forward && broken.iter().any(|change| change.breaks_forward) {
+        "an upcaster is no help for who still reads by an older schema: set another level for the type".to_owned()
+    } else if upcaster.is_some() {
+        "its upcaster leaves that: give it steps for each of these places".to_owned()
+    } else {
+        let from = before.row.version;
+        format!("no upcaster comes with it: register it with an upcaster from version {from} to {version}")
+    };
     let problem = format!(
-        "this schema of {event_type} breaks what is held to version {versions} (level `{level}`), and no upcaster comes with \
-         it: register it with an upcaster from version {from} to {to}, or keep to the shape there was, or give the new shape \
-         an event type of its own. {}",
+        "this schema of {event_type} breaks what is held to version {versions} (level `{level}`), and {way}, or keep to the \
+         shape there was, or give the new shape an event type of its own. {}",
         tell(&broken)
     );
     Err(RegisterError::Incompatible { problem, changes: broken })
@@ -335,6 +390,14 @@ fn highest_id(catalogue: &Catalogue) -> u32 {
     catalogue.registry().schemas.iter().map(|row| row.id).fold(gone, u32::max)
 }
 
+/// The highest version that a type ever had; 0 where it had none.
+fn highest_version(catalogue: &Catalogue, event_type: &str) -> u32 {
+    let scope = pacioli_core::schemas::SettingScope::Type(event_type.into());
+    let gone =
+        catalogue.setting(&scope, setting_name::HIGHEST_VERSION).and_then(|value| value.parse().ok()).unwrap_or(0);
+    catalogue.versions(event_type).last().map_or(gone, |entry| entry.row.version.max(gone))
+}
+
 /// An event that records a change of the registry.
 fn record(id: EventId, event_type: &'static str, by: Option<&str>, data: &serde_json::Value) -> NewEvent {
     let mut event = NewEvent::json(id, EventType::from_storage(event_type), data.to_string());
@@ -348,18 +411,25 @@ impl Draft {
         &self.compiled
     }
 
-    /// Lifts stored events of the type, of whatever version, and holds them against the new schema. Returns how many were
-    /// tried; those that no chain lifts are passed over.
+    /// Lifts stored events of the type, of whatever version, and holds them against the new schema. Those that no chain lifts
+    /// are passed over.
     ///
     /// So are events that already are not what their own version says (stored before it was registered, or in mode `warn`):
-    /// no upcaster can be blamed for them. And so are all where the schema is known. Where no upcaster comes with it, a field
+    /// no upcaster can be blamed for them, and it is told how many they are. And so are all where the schema is known. Where no upcaster comes with it, a field
     /// that is missing is no fault: the schema was found compatible, so its readers take a default for it.
+    ///
+    /// An upcaster is tried on data made of the older schema where no event of that is stored.
     pub fn try_on<'a>(
         &self,
         catalogue: &Catalogue,
         events: impl IntoIterator<Item = &'a RecordedEvent>,
-    ) -> Result<usize, RegisterError> {
+    ) -> Result<Tried, RegisterError> {
         let entries = if self.is_known { &[] } else { catalogue.versions(self.schema.event_type.as_str()) };
+        // Where a version gets its upcaster later, there are others behind it.
+        let entries = &entries[..entries.partition_point(|entry| entry.row.version < self.schema.version)];
+        let before = entries.last().filter(|_| self.upcaster.is_some());
+        let mut is_before_tried = false;
+        let mut unlike = 0_usize;
         let mut roads: HashMap<u32, Option<Road>> = HashMap::new();
         let mut tried = 0;
         for event in events {
@@ -372,7 +442,9 @@ impl Draft {
             let entry = &entries[place];
             let road = roads.entry(version).or_insert_with(|| self.road(entry, &entries[place + 1..]));
             let is_as_said = entry.schema().is_ok_and(|schema| schema.check(&event.data).is_ok());
+            unlike += usize::from(!is_as_said);
             let (Some(road), true) = (road, is_as_said) else { continue };
+            is_before_tried |= before.is_some_and(|before| before.row.version == version);
             let problem = match road.lift(&event.data) {
                 None => "cannot be lifted: its data cannot be read by its schema, or grows over every bound".to_owned(),
                 Some(data) => match self.compiled.check(&data) {
@@ -404,7 +476,43 @@ impl Draft {
             );
             return Err(RegisterError::Sample { problem });
         }
-        Ok(tried)
+        let mut warnings = Vec::new();
+        if unlike > 0 {
+            warnings.push(format!(
+                "{unlike} of the stored events that were looked at are not what their own version says, and nothing was tried \
+                 on them: readers get them as they are, or lifted as far as the upcasters find what they look for"
+            ));
+        }
+        if let (Some(before), false) = (before, is_before_tried) {
+            warnings.extend(self.try_on_made(before)?);
+        }
+        Ok(Tried { events: tried, warnings })
+    }
+
+    /// Tries the upcaster on data made of the schema before. Returns what that leaves open.
+    fn try_on_made(&self, before: &Entry) -> Result<Option<String>, RegisterError> {
+        let (Some(upcaster), Ok(schema)) = (&self.upcaster, before.schema()) else { return Ok(None) };
+        let Some(road) = self.road(before, &[]) else { return Ok(None) };
+        let version = before.row.version;
+        let none = format!("no event of version {version} is stored that the upcaster could be tried on");
+        let made = schema.examples();
+        for data in &made {
+            let Some(lifted) = road.lift(data) else { continue };
+            let Err(broken) = self.compiled.check(&lifted) else { continue };
+            let path = if broken.path.is_empty() { "the data" } else { &broken.path };
+            let made = String::from_utf8_lossy(data.bytes());
+            let made: String = made.chars().take(MADE_CHARACTERS_TOLD_MAX).collect();
+            let refused = format!(
+                "{none}, and `{made}`, made of its schema, becomes what the new schema refuses: {path} {} (rule `{}`)",
+                broken.problem, broken.rule
+            );
+            // What a table or a cast makes of a value that was made up says nothing about those that will be stored.
+            if lifting::depends_on_value(upcaster, &broken.path) {
+                return Ok(Some(format!("{refused}; look whether the upcaster takes every value that there may be")));
+            }
+            return Err(RegisterError::Sample { problem: format!("{refused}; mend the upcaster or the schema") });
+        }
+        Ok(made.is_empty().then(|| format!("{none}, and none could be made of its schema: try it on data of yours")))
     }
 
     /// From a version through those behind it to the new one; `None` where there is a hole.
@@ -424,7 +532,28 @@ impl Draft {
     /// [is known](Draft::is_known) there is nothing to change.
     pub fn change(&self, catalogue: &Catalogue, id: EventId) -> RegistryChange {
         let schema = &self.schema;
-        let data = json!({
+        let by = self.by.as_deref();
+        let record = if self.is_mended {
+            let data = json!({
+                "type": schema.event_type.as_str(),
+                "version": schema.version,
+                "upcaster": schema.upcaster.as_deref(),
+            });
+            record(id, "SchemaUpcasterAdded", by, &data)
+        } else {
+            record(id, "SchemaRegistered", by, &self.registered())
+        };
+        RegistryChange {
+            expected: catalogue.generation(),
+            schemas: vec![schema.clone()],
+            record: vec![record],
+            ..RegistryChange::default()
+        }
+    }
+
+    fn registered(&self) -> serde_json::Value {
+        let schema = &self.schema;
+        json!({
             "type": schema.event_type.as_str(),
             "version": schema.version,
             "semver": schema.semver.to_string(),
@@ -435,12 +564,6 @@ impl Draft {
             "upcaster": schema.upcaster.as_deref(),
             "size": self.size.word(),
             "changes": self.changes.iter().take(CHANGES_TOLD_MAX).map(Change::to_string).collect::<Vec<_>>(),
-        });
-        RegistryChange {
-            expected: catalogue.generation(),
-            schemas: vec![schema.clone()],
-            record: vec![record(id, "SchemaRegistered", schema.registered_by.as_deref(), &data)],
-            ..RegistryChange::default()
-        }
+        })
     }
 }

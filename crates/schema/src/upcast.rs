@@ -93,6 +93,20 @@ impl Step {
         | Step::Drop { path: first }) = self;
         first
     }
+
+    /// All of its pointers.
+    pub fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+        let (one, others): (&Pointer, &[Pointer]) = match self {
+            Step::Move { from, path } | Step::Copy { from, path } => (from, std::slice::from_ref(path)),
+            Step::Split { from, paths, .. } => (from, paths),
+            Step::Default { path, .. }
+            | Step::Constant { path, .. }
+            | Step::Map { path, .. }
+            | Step::Cast { path, .. }
+            | Step::Drop { path } => (path, &[]),
+        };
+        std::iter::once(one).chain(others)
+    }
 }
 
 impl Pointer {
@@ -252,7 +266,7 @@ pub struct UpcasterError {
 pub struct Upcaster {
     /// The version it starts from.
     pub from: u32,
-    /// The version it ends at, one more.
+    /// The version it ends at: the one behind that, which is one more unless versions between are gone for good.
     pub to: u32,
     /// What is done, in order.
     pub steps: Vec<Step>,

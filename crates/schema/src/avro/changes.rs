@@ -10,19 +10,28 @@ use crate::trail;
 /// How many pairs of types are compared, at most.
 const PAIRS_MAX: usize = 10_000;
 
+/// What is asked of those who read by the newer schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// That they still find what events always said, as in every other language.
+    Events,
+    /// What Avro asks: that they can read the datum, whatever of it they do not see any more.
+    Resolution,
+}
+
 /// What changed.
-pub(super) fn changes(older: &Nodes, newer: &Nodes) -> Vec<Change> {
-    compare(older, newer).changes
+pub(super) fn changes(older: &Nodes, newer: &Nodes, asked: Asked) -> Vec<Change> {
+    compare(older, newer, asked).changes
 }
 
 /// Whether JSON in the shape of the older schema is in that of the newer one, where no change is a break.
 pub(super) fn is_json_the_same(older: &Nodes, newer: &Nodes) -> bool {
-    !compare(older, newer).is_json_other
+    !compare(older, newer, Asked::Resolution).is_json_other
 }
 
-fn compare<'a>(older: &'a Nodes, newer: &'a Nodes) -> Comparison<'a> {
+fn compare<'a>(older: &'a Nodes, newer: &'a Nodes, asked: Asked) -> Comparison<'a> {
     let queue = VecDeque::from([(String::new(), older.root, newer.root)]);
-    let mut comparison = Comparison { older, newer, queue, changes: Vec::new(), is_json_other: false };
+    let mut comparison = Comparison { older, newer, asked, queue, changes: Vec::new(), is_json_other: false };
     let mut compared = HashSet::new();
     while let Some((path, old, new)) = comparison.queue.pop_front() {
         // Types that were compared once break nobody anew at another place, and may contain themselves.
@@ -42,6 +51,7 @@ fn compare<'a>(older: &'a Nodes, newer: &'a Nodes) -> Comparison<'a> {
 struct Comparison<'a> {
     older: &'a Nodes,
     newer: &'a Nodes,
+    asked: Asked,
     queue: VecDeque<(String, Id, Id)>,
     changes: Vec<Change>,
     /// Whether the two schemas write the same value as different JSON somewhere.
@@ -258,11 +268,13 @@ impl Comparison<'_> {
             let Some(now) = by_name.or_else(by_alias).or_else(by_old_alias) else {
                 let path = trail::member(path, &field.name);
                 let difference = Difference::new(&path, "is gone");
-                self.push(match &field.preset {
-                    Some(_) => difference,
-                    None => difference
-                        .forward("do not find it")
-                        .way("keep it, or give it a default first, in a version of its own"),
+                let way = "keep it, or give it a default first, in a version of its own";
+                self.push(match (&field.preset, self.asked) {
+                    (Some(_), _) => difference,
+                    (None, Asked::Resolution) => difference.forward("do not find it").way(way),
+                    (None, Asked::Events) => {
+                        difference.backward("no longer see what it says there").forward("do not find it").way(way)
+                    }
                 });
                 continue;
             };

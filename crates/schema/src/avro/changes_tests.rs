@@ -101,7 +101,7 @@ fn table() -> Vec<(String, String, bool, bool, &'static str)> {
 #[test]
 fn changes_break_whom_avros_resolution_says() {
     for (old, new, backward, forward, word) in table() {
-        let changes = parse(&new).changes_since(&parse(&old));
+        let changes = parse(&new).changes_in_resolution(&parse(&old));
         let breaks = (changes.iter().any(|one| one.breaks_backward), changes.iter().any(|one| one.breaks_forward));
         assert_eq!(breaks, (backward, forward), "{old} -> {new}: {changes:#?}");
         assert!(changes.iter().any(|one| one.sentence.contains(word)) || word.is_empty(), "{changes:#?}");
@@ -111,6 +111,19 @@ fn changes_break_whom_avros_resolution_says() {
         let breaks = |result| !matches!(result, Ok(Compatibility::Full));
         assert_eq!((breaks(reads(&old, &new)), breaks(reads(&new, &old))), (backward, forward), "{old} -> {new}");
     }
+}
+
+#[test]
+fn what_events_always_said_is_missed_when_it_is_gone() {
+    let (a, b) = (r#"{"name":"a","type":"long"}"#, r#"{"name":"b","type":"string"}"#);
+    let both = record(&format!("{a},{b}"));
+    let changes = parse(&record(b)).changes_since(&parse(&both));
+    let [gone] = &changes[..] else { panic!("{changes:#?}") };
+    assert_eq!((&*gone.path, gone.breaks_backward, gone.breaks_forward), ("/a", true, true));
+    assert!(gone.sentence.contains("no longer see what it says") && gone.sentence.contains("upcaster"), "{gone}");
+    let with_default = record(&format!(r#"{{"name":"a","type":"long","default":0}},{b}"#));
+    let changes = parse(&record(b)).changes_since(&parse(&with_default));
+    assert!(changes.iter().all(|change| !change.breaks_backward && !change.breaks_forward), "{changes:#?}");
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub mod setting_name {
     pub const REGISTRY_MODE: &str = "registry_mode";
     /// The highest number that a text ever had, of all: none is given twice, even when its text is gone for good.
     pub const HIGHEST_ID: &str = "highest_id";
+    /// The highest version that a type ever had: none is given twice, even when it is gone for good, because servers may
+    /// still know it, and events may say it that were stored without a look at their schema.
+    pub const HIGHEST_VERSION: &str = "highest_version";
 }
 
 /// Whether events are held against their schemas.

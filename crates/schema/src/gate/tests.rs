@@ -93,10 +93,11 @@ fn a_mode_is_set_for_all_or_for_a_category() {
     desk.set(SettingScope::Global, "mode", Some("warn"));
     assert_eq!(*desk.judge("a-1", vec![new_event(TYPE, None, &json!({}))]).unwrap(), [3]);
     assert!(desk.judge("a-1", unknown()).unwrap().is_empty());
-    assert_eq!(desk.gate.warned(), 2);
+    assert_eq!((desk.gate.warned(), desk.gate.without_schema()), (1, 1));
     desk.set(category("a"), "mode", Some("off"));
     assert!(desk.judge("a-1", vec![new_event(TYPE, Some(9), &json!({}))]).unwrap().is_empty());
-    assert_eq!(desk.gate.warned(), 2, "not looked at");
+    assert!(desk.judge("a-1", unknown()).is_ok());
+    assert_eq!((desk.gate.warned(), desk.gate.without_schema()), (1, 1), "not looked at");
     desk.set(category("a"), "mode", Some("enforce"));
     let refused = desk.judge("a-1", unknown()).unwrap_err();
     assert_eq!(
@@ -107,11 +108,33 @@ fn a_mode_is_set_for_all_or_for_a_category() {
     assert!(desk.judge("b-1", unknown()).is_ok());
     desk.set(SettingScope::Global, "mode", Some("enforce"));
     assert!(desk.judge("b-1", unknown()).is_ok(), "a type without a schema passes unless its category says otherwise");
-    assert_eq!(desk.gate.warned(), 4);
+    assert_eq!((desk.gate.warned(), desk.gate.without_schema()), (1, 3));
     desk.set(category("a"), "mode", None);
     desk.set(SettingScope::Global, "mode", None);
     assert!(desk.judge("a-1", unknown()).is_ok() && desk.judge("a-1", wrong()).is_err());
-    assert_eq!(desk.gate.warned(), 4);
+    assert_eq!(
+        (desk.gate.warned(), desk.gate.without_schema()),
+        (1, 4),
+        "the mode of a type without a schema is `warn`"
+    );
+    assert_eq!(desk.gate.catalogue().mode("a", "Other"), (Mode::Warn, false));
+}
+
+#[test]
+fn large_data_and_types_without_a_schema_are_warned_of_where_schemas_are_kept() {
+    let large = |event_type: &str| vec![new_event(event_type, None, &json!({"amount":1,"text":"x".repeat(9_000)}))];
+    let mut desk = Desk::default();
+    desk.judge("a-1", large("Other")).unwrap();
+    assert_eq!((desk.gate.large(), desk.gate.without_schema()), (0, 0), "nothing is registered, nothing is looked at");
+    desk.register(&proposal(&deposits()[0], None)).unwrap();
+    desk.judge("a-1", large("Other")).unwrap();
+    desk.judge("a-1", large(TYPE)).unwrap();
+    desk.judge("a-1", vec![new_event(TYPE, None, &json!({"amount":1}))]).unwrap();
+    assert_eq!((desk.gate.large(), desk.gate.without_schema(), desk.gate.warned()), (2, 1, 0));
+    desk.judge("$a-1", large("Other")).unwrap();
+    desk.set(SettingScope::Category("a".into()), "mode", Some("off"));
+    desk.judge("a-1", large("Other")).unwrap();
+    assert_eq!((desk.gate.large(), desk.gate.without_schema()), (2, 1), "the system's, and where the mode is off");
 }
 
 #[test]

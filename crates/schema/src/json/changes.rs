@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::document::{Document, canonical};
+use super::document::{Document, Part, canonical};
 use super::facts::{Facts, Together, Types};
 use crate::compat::Change;
 
@@ -297,8 +297,9 @@ impl<'a> Comparison<'a> {
                 (None, Some(_)) => self.tightened(path, keyword, "it is new"),
                 (Some(_), None) => self.loosened(path, keyword, "it is gone"),
                 (Some(older), Some(newer)) => {
+                    let part = Part::of_keyword(keyword);
                     let is_same = older.len() == newer.len()
-                        && older.iter().zip(newer).all(|(older, newer)| self.same_lists(older, newer));
+                        && older.iter().zip(newer).all(|(older, newer)| self.same_parts(older, newer, part));
                     if !is_same {
                         self.not_understood(path, keyword);
                     }
@@ -309,15 +310,28 @@ impl<'a> Comparison<'a> {
     }
 
     fn same_lists(&self, older: &[&'a Value], newer: &[&'a Value]) -> bool {
-        let mut assumed = HashSet::new();
-        older.len() == newer.len()
-            && older.iter().zip(newer).all(|(older, newer)| self.same(older, newer, &mut assumed))
+        self.same_parts(older, newer, Part::Schema)
     }
 
-    /// Whether two schemas, or any two values in them, say the same when every `$ref` is resolved.
-    fn same(&self, older: &'a Value, newer: &'a Value, assumed: &mut HashSet<(*const Value, *const Value)>) -> bool {
+    fn same_parts(&self, older: &[&'a Value], newer: &[&'a Value], part: Part) -> bool {
+        let mut assumed = HashSet::new();
+        older.len() == newer.len()
+            && older.iter().zip(newer).all(|(older, newer)| self.same(older, newer, part, &mut assumed))
+    }
+
+    /// Whether two schemas, or two parts of them, say the same when every `$ref` is resolved.
+    fn same(
+        &self,
+        older: &'a Value,
+        newer: &'a Value,
+        part: Part,
+        assumed: &mut HashSet<(*const Value, *const Value)>,
+    ) -> bool {
         const ASSUMED_MAX: usize = 10_000;
-        let (older, newer) = (target(self.older, older), target(self.newer, newer));
+        let (older, newer) = match part {
+            Part::Schema => (target(self.older, older), target(self.newer, newer)),
+            Part::Named | Part::Plain => (older, newer),
+        };
         match (older, newer) {
             (Value::Object(was), Value::Object(is)) => {
                 if assumed.len() > ASSUMED_MAX {
@@ -326,20 +340,27 @@ impl<'a> Comparison<'a> {
                 if !assumed.insert((std::ptr::from_ref(older), std::ptr::from_ref(newer))) {
                     return true;
                 }
-                let says = |name: &&String| !matches!(&***name, "$defs" | "definitions" | "default" | "format");
+                // These are keywords of a schema, and fields like any other where fields are named.
+                let says = |name: &&String| {
+                    part != Part::Schema || !matches!(&***name, "$defs" | "definitions" | "default" | "format")
+                };
                 was.keys().filter(says).count() == is.keys().filter(says).count()
                     && was.iter().filter(|(name, _)| says(name)).all(|(name, was)| {
-                        is.get(name).is_some_and(|is| match (&**name, was.as_str(), is.as_str()) {
-                            ("$ref", Some(was), Some(is)) => match (self.older.resolve(was), self.newer.resolve(is)) {
-                                (Some(was), Some(is)) => self.same(was, is, assumed),
-                                _ => false,
-                            },
-                            _ => self.same(was, is, assumed),
+                        is.get(name).is_some_and(|is| match (part, &**name, was.as_str(), is.as_str()) {
+                            (Part::Schema, "$ref", Some(was), Some(is)) => {
+                                match (self.older.resolve(was), self.newer.resolve(is)) {
+                                    (Some(was), Some(is)) => self.same(was, is, Part::Schema, assumed),
+                                    _ => false,
+                                }
+                            }
+                            (Part::Schema, keyword, ..) => self.same(was, is, Part::of_keyword(keyword), assumed),
+                            (Part::Named, ..) => self.same(was, is, Part::Schema, assumed),
+                            (Part::Plain, ..) => self.same(was, is, Part::Plain, assumed),
                         })
                     })
             }
             (Value::Array(was), Value::Array(is)) => {
-                was.len() == is.len() && was.iter().zip(is).all(|(was, is)| self.same(was, is, assumed))
+                was.len() == is.len() && was.iter().zip(is).all(|(was, is)| self.same(was, is, part, assumed))
             }
             (was, is) => was == is,
         }

@@ -240,6 +240,28 @@ const NOT_IN_DRAFT_7: [&str; 8] = [
     "$anchor",
 ];
 
+/// What stands at a place of a schema's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A schema, or a list of them.
+    Schema,
+    /// An object of schemas, whose members are named by whoever wrote it.
+    Named,
+    /// A value that stands for itself.
+    Plain,
+}
+
+impl Part {
+    /// What the value of a keyword is.
+    pub(crate) fn of_keyword(keyword: &str) -> Part {
+        match keyword {
+            _ if NAMED.contains(&keyword) => Part::Named,
+            _ if PLAIN.contains(&keyword) => Part::Plain,
+            _ => Part::Schema,
+        }
+    }
+}
+
 /// A keyword as draft 2020-12 writes it, and what its value is.
 enum Keyword<'a> {
     One(&'a str),

@@ -6,7 +6,7 @@ use pacioli_core::schemas::{RegisteredSchema, RegistryChange, Setting, SettingSc
 use pacioli_core::{EventId, EventType};
 use serde_json::json;
 
-use super::{highest_id, record};
+use super::{highest_id, highest_version, record};
 use crate::catalogue::{Catalogue, Entry, ReferenceTo, setting_name};
 
 /// Why a version is not taken out of use. Each says what to do.
@@ -121,11 +121,16 @@ pub fn remove(
         name: setting_name::HIGHEST_ID.into(),
         value: Some(highest_id(catalogue).to_string().into()),
     };
+    let highest_version = Setting {
+        scope: SettingScope::Type(event_type.as_str().into()),
+        name: setting_name::HIGHEST_VERSION.into(),
+        value: Some(highest_version(catalogue, event_type.as_str()).to_string().into()),
+    };
     let data = json!({ "type": event_type.as_str(), "versions": versions });
     let change = RegistryChange {
         expected: catalogue.generation(),
         removed,
-        settings: vec![highest],
+        settings: vec![highest, highest_version],
         record: vec![record(id, "SchemaRemoved", by, &data)],
         ..RegistryChange::default()
     };

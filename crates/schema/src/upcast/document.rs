@@ -30,14 +30,11 @@ pub(super) fn parse(text: &str) -> Result<Upcaster, UpcasterError> {
     let document = object(&document, "", "the document", &["from", "to", "steps"])?;
     let from = version(document, "from")?;
     let to = version(document, "to")?;
-    if Some(to) != from.checked_add(1) {
-        return refuse(
-            "/to",
-            format!(
-                "it lifts from version {from} to {to}; an upcaster lifts by one version, to {}",
-                u64::from(from) + 1
-            ),
-        );
+    if to <= from {
+        let next = u64::from(from) + 1;
+        let problem =
+            format!("it lifts from version {from} to {to}; an upcaster lifts to the next version, mostly {next}");
+        return refuse("/to", problem);
     }
     let Some(steps) = document.get("steps").and_then(Value::as_array) else {
         return refuse("/steps", "`steps` is missing or no list; give the steps in their order".to_owned());

@@ -108,7 +108,7 @@ fn a_document_that_is_none_is_refused_with_what_there_is() {
         ("{", "", "invalid JSON"),
         ("[]", "", "`steps`"),
         (r#"{"from":1,"to":2,"steps":[],"version":1}"#, "/version", "has no `version`; it has `from`"),
-        (r#"{"from":2,"to":4,"steps":[]}"#, "/to", "by one version, to 3"),
+        (r#"{"from":2,"to":2,"steps":[]}"#, "/to", "to the next version, mostly 3"),
         (r#"{"from":0,"to":1,"steps":[]}"#, "/from", "from 1 on"),
         (r#"{"from":1.5,"to":2,"steps":[]}"#, "/from", "from 1 on"),
         (r#"{"from":1,"to":2}"#, "/steps", "missing"),

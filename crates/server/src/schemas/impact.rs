@@ -7,6 +7,7 @@ use pacioli_core::EventType;
 use pacioli_core::schemas::{NamedReader, Semver, SemverRange, Understanding};
 use pacioli_core::{ReadError, StoreError};
 use pacioli_projection::service::ProjectionReader;
+use pacioli_schema::register;
 
 use super::comparing::{no_schema, version_of};
 use super::readers::Known;
@@ -31,15 +32,18 @@ impl Registry {
                 }
                 let entry = version_of(&catalogue, event_type.as_str(), version)?;
                 let before = versions.iter().rfind(|before| before.row.version < version);
-                let changes = match before.map(|before| (entry.schema(), before.schema())) {
-                    Some((Ok(newer), Ok(older))) => newer.changes_since(older),
+                let level = catalogue.level(event_type.as_str());
+                let (changes, grown) = match before.map(|before| (entry.schema(), before.schema())) {
+                    Some((Ok(newer), Ok(older))) => {
+                        register::changes_with(level, newer, older, entry.upcaster().ok().flatten())
+                    }
                     // One that does not compile is compared with nothing.
-                    _ => Vec::new(),
+                    _ => (Vec::new(), pacioli_schema::Size::Patch),
                 };
                 Impact {
                     version: Some(version),
                     semver: Some(entry.row.semver),
-                    size: Some(size(catalogue.level(event_type.as_str()).size(&changes))),
+                    size: Some(size(grown)),
                     changes: changes.iter().map(change).collect(),
                     event_type,
                     readers: Vec::new(),

@@ -155,7 +155,7 @@ impl Registry {
     }
 
     /// What `/metrics` shows of it.
-    pub(crate) fn measures(&self) -> [Measure; 2] {
+    pub(crate) fn measures(&self) -> [Measure; 4] {
         [
             Measure {
                 name: "schema_generation",
@@ -166,6 +166,16 @@ impl Registry {
                 name: "schema_events_warned",
                 help: "Events that were not what their schemas say and were stored all the same since the server began",
                 value: self.inner.gate.warned() as f64,
+            },
+            Measure {
+                name: "schema_events_without_schema",
+                help: "Events of types without a schema that were stored, where others have one, since the server began",
+                value: self.inner.gate.without_schema() as f64,
+            },
+            Measure {
+                name: "schema_events_large",
+                help: "Events over 8 KiB that were stored, where types have schemas, since the server began",
+                value: self.inner.gate.large() as f64,
             },
         ]
     }

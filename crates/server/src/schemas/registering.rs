@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pacioli_api::schemas::{ImpactedReader, Proposed, ReaderCheck, Registered, Registration, Size};
 use pacioli_core::{EventId, RecordedEvent};
-use pacioli_schema::register::{self, Draft, Proposal};
+use pacioli_schema::register::{self, Draft, Proposal, Tried};
 use pacioli_schema::{Catalogue, Change};
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ impl Registry {
             }
             let draft = Arc::new(self.draft(&catalogue, &proposal).await?);
             if draft.is_known {
-                return Ok(registered(&draft, 0, None));
+                return Ok(registered(&draft, Tried::default(), None));
             }
             let events = match &sample {
                 Some(events) => Arc::clone(events),
@@ -59,6 +59,7 @@ impl Registry {
                     event_type = %draft.schema.event_type,
                     version = draft.schema.version,
                     semver = %draft.schema.semver,
+                    has_upcaster = draft.schema.upcaster.is_some(),
                     "a schema was registered"
                 );
                 return Ok(registered(&draft, tried, Some(checkpoint)));
@@ -132,14 +133,13 @@ async fn try_on(
     draft: &Arc<Draft>,
     catalogue: &Arc<Catalogue>,
     events: Arc<Vec<Arc<RecordedEvent>>>,
-) -> Result<u64, RegistryError> {
+) -> Result<Tried, RegistryError> {
     let (draft, catalogue) = (Arc::clone(draft), Arc::clone(catalogue));
     let trying = tokio::task::spawn_blocking(move || draft.try_on(&catalogue, events.iter().map(|event| &**event)));
-    let tried = trying.await.map_err(|error| RegistryError::broken(&error))??;
-    Ok(tried as u64)
+    Ok(trying.await.map_err(|error| RegistryError::broken(&error))??)
 }
 
-fn registered(draft: &Draft, tried: u64, checkpoint: Option<pacioli_core::Checkpoint>) -> Registered {
+fn registered(draft: &Draft, tried: Tried, checkpoint: Option<pacioli_core::Checkpoint>) -> Registered {
     let schema = &draft.schema;
     Registered {
         event_type: schema.event_type.clone(),
@@ -149,8 +149,8 @@ fn registered(draft: &Draft, tried: u64, checkpoint: Option<pacioli_core::Checkp
         is_known: draft.is_known,
         size: size(draft.size),
         changes: draft.changes.iter().map(change).collect(),
-        warnings: draft.warnings.clone(),
-        tried,
+        warnings: draft.warnings.iter().cloned().chain(tried.warnings).collect(),
+        tried: tried.events as u64,
         checkpoint,
     }
 }

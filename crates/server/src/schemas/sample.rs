@@ -11,6 +11,9 @@ use super::Registry;
 
 /// Events of each stored version at most.
 const EVENTS_OF_VERSION: usize = 1_000;
+/// And bytes of data: of one version, and of all.
+const BYTES_OF_VERSION: usize = 4 << 20;
+const BYTES: usize = 16 << 20;
 /// A log of so many events is looked through from end to end; of a longer one, parts.
 const WHOLE_LOG_EVENTS: u64 = 100_000;
 /// The parts of a longer log, spread evenly over it, and pages of each at most.
@@ -57,14 +60,21 @@ pub(super) async fn stored(registry: &Registry, event_type: &EventType) -> Resul
 #[derive(Default)]
 struct Sample {
     events: Vec<Arc<RecordedEvent>>,
-    of_version: HashMap<u32, usize>,
+    /// How many events there are of each version, and bytes of data.
+    of_version: HashMap<u32, (usize, usize)>,
+    bytes: usize,
 }
 
 impl Sample {
     fn add(&mut self, event: Arc<RecordedEvent>) {
-        let count = self.of_version.entry(event.schema_version).or_default();
-        if *count < EVENTS_OF_VERSION {
+        let (count, bytes) = self.of_version.entry(event.schema_version).or_default();
+        let length = event.data.bytes().len();
+        // One event of a version is kept as long as there is room at all, however long it is.
+        let is_kept = *count == 0 || *count < EVENTS_OF_VERSION && *bytes + length <= BYTES_OF_VERSION;
+        if is_kept && self.bytes + length <= BYTES {
             *count += 1;
+            *bytes += length;
+            self.bytes += length;
             self.events.push(event);
         }
     }
@@ -102,5 +112,43 @@ pub(super) async fn stored_under(
             return Ok(None);
         }
         after = Some(page.checkpoint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pacioli_core::{EventId, Metadata, Partition, Payload, RecordedEvent, StreamName, Tags, Timestamp, Version};
+
+    use super::*;
+
+    fn event(schema_version: u32, bytes: usize) -> Arc<RecordedEvent> {
+        Arc::new(RecordedEvent {
+            partition: Partition::ZERO,
+            position: Position(1),
+            stream: StreamName::new("a-1").unwrap(),
+            version: Version(0),
+            id: EventId(uuid::Uuid::nil()),
+            event_type: EventType::new("E").unwrap(),
+            schema_version,
+            data: Payload::Json(vec![b'1'; bytes].into()),
+            metadata: Metadata::default(),
+            tags: Tags::default(),
+            occurred_at: None,
+            recorded_at: Timestamp::default(),
+        })
+    }
+
+    #[test]
+    fn a_sample_is_bounded_in_events_and_in_bytes() {
+        let mut sample = Sample::default();
+        (0..2_000).for_each(|_| sample.add(event(1, 10)));
+        assert_eq!(sample.events.len(), EVENTS_OF_VERSION);
+        (0..100).for_each(|_| sample.add(event(2, 1 << 20)));
+        assert_eq!(sample.of_version[&2], (4, 4 << 20), "one version does not take the room of the others");
+        (3..100).for_each(|version| sample.add(event(version, 5 << 20)));
+        assert!(sample.bytes <= BYTES && sample.of_version[&3].0 == 1, "{}", sample.bytes);
+        let count = sample.events.len();
+        sample.add(event(1_000, 100));
+        assert_eq!(sample.events.len(), count + 1, "what still fits is taken");
     }
 }

@@ -35,7 +35,7 @@ impl<'a> Comparison<'a> {
                 }
                 (true, false) => gone.push((name, path, older, newer)),
                 (false, true) => added.push((name, path, older, newer)),
-                (false, false) => {}
+                (false, false) => self.unknown(&path, &older, &newer),
             }
         }
         let mut renamed: Vec<(&str, &str)> = Vec::new();
@@ -157,6 +157,24 @@ impl<'a> Comparison<'a> {
         // Data of an older schema that says what unknown fields hold may have one of this name.
         if !older.is_forbidden && !is_open(&older.together) {
             self.schemas(path, &older.together, &newer.together);
+        }
+    }
+
+    /// Compares a member that one of the schemas forbids by its name, and that the other does not name.
+    fn unknown(&mut self, path: &str, older: &Member<'a>, newer: &Member<'a>) {
+        let name = subject(path);
+        match (older.is_forbidden, newer.is_forbidden) {
+            (false, true) => {
+                let what = format!("{name} may not be there any more, and could");
+                let breaks = Breaks { backward: Some("may find it there"), forward: None };
+                self.tell(path, what, breaks, &format!("allow it, or register an upcaster that drops {name}"));
+            }
+            (true, false) => {
+                let what = format!("{name} may be there, and could not");
+                let breaks = Breaks { backward: None, forward: Some("does not allow it") };
+                self.tell(path, what, breaks, "leave it out, or let those readers take the new schema first");
+            }
+            _ => {}
         }
     }
 

@@ -334,3 +334,41 @@ fn endless_differences_end() {
     assert!(changes[200].sentence.contains("more than can be told"));
     assert!(changes.iter().all(|change| change.breaks_backward && change.breaks_forward));
 }
+
+#[test]
+fn a_field_may_have_the_name_of_a_keyword() {
+    for name in ["format", "default", "definitions", "$defs", "title", "enum", "properties", "$ref"] {
+        let field = |of: &str| format!(r#"{{"type":"object","properties":{{"{name}":{{"type":"{of}"}}}}}}"#);
+        let around: [&dyn Fn(&str) -> String; 5] = [
+            &|field| format!(r#"{{"properties":{{"doc":{{"oneOf":[{{"type":"null"}},{field}]}}}}}}"#),
+            &|field| format!(r#"{{"properties":{{"doc":{{"oneOf":[{field},{{"minProperties":3}}]}}}}}}"#),
+            &|field| format!(r#"{{"not":{field}}}"#),
+            &|field| format!(r#"{{"dependentSchemas":{{"{name}":{field}}}}}"#),
+            &|field| format!(r##"{{"not":{{"$ref":"#/$defs/{name}"}},"$defs":{{"{name}":{field}}}}}"##),
+        ];
+        for around in around {
+            let (older, newer) = (around(&field("string")), around(&field("integer")));
+            let changes = changes(&older, &newer);
+            assert!(changes.iter().any(|change| change.breaks_backward), "{older} -> {newer}: {changes:#?}");
+        }
+    }
+    let keywords = |format: &str| {
+        format!(r#"{{"not":{{"properties":{{"a":{{"type":"string","format":"{format}","default":"{format}"}}}}}}}}"#)
+    };
+    assert!(changes(&keywords("date"), &keywords("time")).iter().all(|change| !change.is_visible));
+}
+
+#[test]
+fn a_name_is_forbidden_and_allowed_again() {
+    let rest = r#"{"additionalProperties":{"type":"string"}}"#;
+    let forbidden = r#"{"properties":{"x":false},"additionalProperties":{"type":"string"}}"#;
+    let by_pattern = r#"{"patternProperties":{"^x":{}},"additionalProperties":false}"#;
+    let but_one = r#"{"properties":{"x":false},"patternProperties":{"^x":{}},"additionalProperties":false}"#;
+    table(&[
+        (rest, forbidden, "/x", BACKWARD, &["may not be there any more", "drops `/x`"]),
+        (forbidden, rest, "/x", FORWARD, &["may be there"]),
+        ("{}", r#"{"properties":{"x":false}}"#, "/x", BACKWARD, &["may not be there any more"]),
+        (by_pattern, but_one, "/x", BACKWARD, &["may not be there any more"]),
+        (but_one, by_pattern, "/x", FORWARD, &["may be there"]),
+    ]);
+}
