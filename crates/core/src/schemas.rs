@@ -108,18 +108,25 @@ pub struct Withheld {
     pub understands: SemverRange,
 }
 
+impl Withheld {
+    /// The version that its reader waits for, in words.
+    pub fn awaited(&self) -> String {
+        let Withheld { event_type, schema_version, semver, .. } = self;
+        match semver {
+            Some(semver) => format!("{event_type} {semver} (schema version {schema_version})"),
+            None => format!("{event_type} of schema version {schema_version}, which is not registered"),
+        }
+    }
+}
+
 impl fmt::Display for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Withheld { place, event_type, schema_version, semver, understands } = self;
-        write!(f, "the event at {place} is {event_type} ")?;
-        match semver {
-            Some(semver) => write!(f, "{semver} (schema version {schema_version})")?,
-            None => write!(f, "of schema version {schema_version}, which is not registered")?,
-        }
+        let Withheld { place, understands, .. } = self;
         write!(
             f,
-            ", and this reader understands {understands}; teach the reader that version and let it say so, or let it skip \
-             what it does not understand"
+            "the event at {place} is {}, and this reader understands {understands}; teach the reader that version and let it \
+             say so, or let it skip what it does not understand",
+            self.awaited()
         )
     }
 }

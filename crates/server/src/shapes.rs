@@ -139,15 +139,6 @@ impl Shaper {
     }
 }
 
-/// The version that a reader waits for, in words.
-fn waits_for(withheld: &Withheld) -> String {
-    let Withheld { event_type, schema_version, semver, .. } = withheld;
-    match semver {
-        Some(semver) => format!("{event_type} {semver} (schema version {schema_version})"),
-        None => format!("{event_type} of schema version {schema_version}, which is not registered"),
-    }
-}
-
 /// Where a reader stands that has taken `events` from `from` on and stops before what is withheld.
 fn before(from: &Checkpoint, events: &[Arc<RecordedEvent>], withheld: &Withheld) -> Checkpoint {
     let mut checkpoint = from.clone();
@@ -187,7 +178,7 @@ impl EventStore for View {
             false => page.events.iter().map(|event| event.version).collect(),
         };
         let withheld = self.shaper.shape(&mut page.events, &noting).await?;
-        noting.read(None, withheld.as_deref().map(waits_for).as_deref()).await;
+        noting.read(None, withheld.as_deref().map(Withheld::awaited).as_deref()).await;
         match withheld {
             Some(withheld) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
             Some(_) => Ok(StreamPage { next: versions.get(page.events.len()).copied(), ..page }),
@@ -202,7 +193,7 @@ impl EventStore for View {
         if let Some(withheld) = &withheld {
             page.checkpoint = before(&page.from, &page.events, withheld);
         }
-        noting.read(Some(&page.checkpoint), withheld.as_deref().map(waits_for).as_deref()).await;
+        noting.read(Some(&page.checkpoint), withheld.as_deref().map(Withheld::awaited).as_deref()).await;
         match withheld {
             Some(withheld) if page.events.is_empty() => Err(ReadError::Withheld(withheld)),
             _ => Ok(page),
@@ -315,7 +306,7 @@ impl Following {
             };
         };
         let checkpoint = before(&from, &events, &withheld);
-        self.noting.read(Some(&checkpoint), Some(&waits_for(&withheld))).await;
+        self.noting.read(Some(&checkpoint), Some(&withheld.awaited())).await;
         let error = ReadError::Withheld(withheld);
         if events.is_empty() {
             return Err(error);
