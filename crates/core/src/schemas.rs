@@ -418,6 +418,20 @@ pub struct NamedReader {
     pub checkpoint: Option<Checkpoint>,
     /// What it waits for: the version that it does not understand.
     pub waits_for: Option<Box<str>>,
+    /// Until when it counts as one that follows the log, unless it is noted again before. `None` in a note says nothing of
+    /// it, and what was known stays. A store that only one server can have open may let it go.
+    pub live_until: Option<Timestamp>,
+}
+
+/// A consumer whose appends carry its checkpoint ([`Tracking`](crate::Tracking)). What it reads is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedConsumer {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where it stands.
+    pub checkpoint: Checkpoint,
+    /// When it last moved, where the store keeps that.
+    pub moved_at: Option<Timestamp>,
 }
 
 /// Holds an append against the registry as it is under the lock under which it is to be stored: what was judged under
@@ -458,6 +472,9 @@ pub trait RegistryStore: Send + Sync + 'static {
 
     /// The readers that gave their names, by name.
     async fn named_readers(&self) -> Result<Vec<NamedReader>, ReadError>;
+
+    /// The consumers whose appends carry their checkpoints, by name.
+    async fn tracked_consumers(&self) -> Result<Vec<TrackedConsumer>, ReadError>;
 
     /// Forgets a reader; false where none of that name was known.
     async fn forget_reader(&self, name: &str) -> Result<bool, ReadError>;

@@ -134,6 +134,7 @@ impl Shaper {
             read_at: Timestamp::default(),
             checkpoint: None,
             waits_for: None,
+            live_until: None,
         });
         Noting::new(self.registry.clone(), reader)
     }
