@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use pacioli_core::place::Position;
-use pacioli_core::schemas::Gate;
+use pacioli_core::schemas::{Gate, OnNewer};
 use pacioli_core::store::Epochs;
 use pacioli_core::{Checkpoint, Epoch, EventType, Partition};
 use pacioli_projection::Projection;
@@ -231,6 +231,11 @@ pub(super) fn read_progress(conn: &Connection) -> Result<Vec<Progress>> {
 pub(super) fn read_stands(conn: &Connection) -> Result<Stands> {
     let moment = conn.unchecked_transaction()?;
     let progress = read_progress(&moment)?;
+    // Files of builds that began before it was counted have no table for it.
+    let tables: i64 = moment.query_row(sql!("count_tables"), ["pacioli_passed_over"], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(Stands { progress, passed_over: PassedOver::new() });
+    }
     let mut statement = moment.prepare_cached(sql!("models/list_passed_over"))?;
     let rows = statement.query_map([], |row| {
         let events = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
@@ -307,6 +312,9 @@ pub(super) fn inspect(
         let carried = conn.execute(sql!("models/write_build_epoch"), [head.epoch().0]);
         carried.map_err(|error| damaged(error.into()))?;
     }
-    conn.execute_batch(sql!("models/create_passed_over")).map_err(|error| damaged(error.into()))?;
+    // Nothing is written to a file that needs none of it.
+    if projection.on_newer == OnNewer::Skip {
+        conn.execute_batch(sql!("models/create_passed_over")).map_err(|error| damaged(error.into()))?;
+    }
     read_stands(&conn).map_err(damaged)
 }
