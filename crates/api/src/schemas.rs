@@ -228,9 +228,9 @@ pub struct ImpactedReader {
 pub enum ReaderKind {
     /// A projection.
     Projection,
-    /// A named reader that follows the log now.
+    /// A named reader that follows the log now, at any server.
     Subscription,
-    /// A named reader that read, and does not follow the log now.
+    /// A named reader that does not follow the log now, or a consumer whose appends carry its checkpoint.
     Consumer,
 }
 
@@ -289,7 +289,7 @@ pub struct Deleted {
 pub struct ReaderStatus {
     /// Its name.
     pub name: String,
-    /// Whether it follows the log now, by the server that was asked.
+    /// Whether it follows the log now, at any server. One whose server died counts as live for a minute.
     pub live: bool,
     /// The event types that it asked for; empty is all.
     pub types: Vec<String>,

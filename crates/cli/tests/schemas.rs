@@ -108,6 +108,11 @@ fn everybody_reads_the_shape_they_understand() {
     assert_eq!(data(&skipped), std::slice::from_ref(&stored));
     let impact = server.run(&["schema", "impact", "MoneyDeposited"]).line();
     assert!(impact["readers"].as_array().unwrap().iter().any(|reader| reader["name"] == "billing"), "{impact}");
+    let reader = server.run(&["schema", "readers"]).line();
+    assert_eq!((&reader["name"], &reader["live"], &reader["skipped"]), (&json!("billing"), &json!(false), &json!(1)));
+    assert_eq!((&reader["schemas"], &reader["waits_for"]), (&json!(["MoneyDeposited:^1"]), &Value::Null));
+    let table = server.run(&["schema", "readers", "--output", "table"]).out;
+    assert!(table.contains("SKIPPED") && table.contains("MoneyDeposited:^1"), "{table}");
     log(&["--on-newer", "skip"]).fails(2, "--accept");
     log(&["--accept", "MoneyDeposited"]).fails(2, "OrderPlaced:^1");
 

@@ -21,7 +21,7 @@ use crate::names::StreamName;
 use crate::place::{Checkpoint, Epoch, Version};
 use crate::recent::{Recent, RecentLimits};
 use crate::schemas::{
-    self, Gate, NamedReader, REGISTRY_STREAM, Registry, RegistryChange, RegistryOutcome, RegistryStore,
+    self, Gate, NamedReader, REGISTRY_STREAM, Registry, RegistryChange, RegistryOutcome, RegistryStore, TrackedConsumer,
 };
 use crate::store::{
     AppendError, Deliveries, Direction, Epochs, EventStore, ListStreams, LogPage, ReadError, ReadLog, ReadStream,
@@ -277,13 +277,28 @@ impl RegistryStore for MemoryStore {
         Ok(RegistryOutcome::Changed { generation: log.registry.generation, checkpoint: appended.checkpoint })
     }
 
-    async fn note_reader(&self, reader: NamedReader) -> Result<(), ReadError> {
-        self.shared.log().readers.insert(reader.name.clone(), reader);
+    async fn note_reader(&self, mut reader: NamedReader) -> Result<(), ReadError> {
+        let mut log = self.shared.log();
+        let known = log.readers.get(&reader.name).and_then(|known| known.live_until);
+        reader.live_until = reader.live_until.or(known);
+        log.readers.insert(reader.name.clone(), reader);
         Ok(())
     }
 
     async fn named_readers(&self) -> Result<Vec<NamedReader>, ReadError> {
         Ok(self.shared.log().readers.values().cloned().collect())
+    }
+
+    async fn tracked_consumers(&self) -> Result<Vec<TrackedConsumer>, ReadError> {
+        let log = self.shared.log();
+        let consumer = |(name, checkpoint): (&String, &Checkpoint)| TrackedConsumer {
+            name: name.as_str().into(),
+            checkpoint: checkpoint.clone(),
+            moved_at: None,
+        };
+        let mut consumers: Vec<TrackedConsumer> = log.tracking.iter().map(consumer).collect();
+        consumers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(consumers)
     }
 
     async fn forget_reader(&self, name: &str) -> Result<bool, ReadError> {

@@ -112,15 +112,21 @@ pub struct Withheld {
     pub understands: SemverRange,
 }
 
+impl Withheld {
+    /// The version that its reader waits for, in words.
+    pub fn awaited(&self) -> String {
+        let Withheld { event_type, schema_version, semver, .. } = self;
+        match semver {
+            Some(semver) => format!("{event_type} {semver} (schema version {schema_version})"),
+            None => format!("{event_type} of schema version {schema_version}, which is not registered"),
+        }
+    }
+}
+
 impl fmt::Display for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Withheld { place, event_type, schema_version, semver, understands } = self;
-        write!(f, "the event at {place} is {event_type} ")?;
-        match semver {
-            Some(semver) => write!(f, "{semver} (schema version {schema_version})")?,
-            None => write!(f, "of schema version {schema_version}, which is not registered")?,
-        }
-        write!(f, ", and this reader understands {understands}; ")?;
+        let Withheld { place, semver, understands, .. } = self;
+        write!(f, "the event at {place} is {}, and this reader understands {understands}; ", self.awaited())?;
         // Of an older one the reader needs to learn nothing: what lies between is what lacks.
         f.write_str(match semver {
             Some(semver) if *semver < understands.from => {
@@ -422,6 +428,20 @@ pub struct NamedReader {
     pub checkpoint: Option<Checkpoint>,
     /// What it waits for: the version that it does not understand.
     pub waits_for: Option<Box<str>>,
+    /// Until when it counts as one that follows the log, unless it is noted again before. `None` in a note says nothing of
+    /// it, and what was known stays. A store that only one server can have open may let it go.
+    pub live_until: Option<Timestamp>,
+}
+
+/// A consumer whose appends carry its checkpoint ([`Tracking`](crate::Tracking)). What it reads is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedConsumer {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where it stands.
+    pub checkpoint: Checkpoint,
+    /// When it last moved, where the store keeps that.
+    pub moved_at: Option<Timestamp>,
 }
 
 /// Holds an append against the registry as it is under the lock under which it is to be stored: what was judged under
@@ -462,6 +482,9 @@ pub trait RegistryStore: Send + Sync + 'static {
 
     /// The readers that gave their names, by name.
     async fn named_readers(&self) -> Result<Vec<NamedReader>, ReadError>;
+
+    /// The consumers whose appends carry their checkpoints, by name.
+    async fn tracked_consumers(&self) -> Result<Vec<TrackedConsumer>, ReadError>;
 
     /// Forgets a reader; false where none of that name was known.
     async fn forget_reader(&self, name: &str) -> Result<bool, ReadError>;

@@ -122,6 +122,7 @@ async fn each_broken_store_is_caught() {
         (IgnoresVersionsOfTheGate, "registry::events_get_the_schema_version_that_the_gate_gives"),
         (JudgesBeforehand, "registry::a_retry_outlives_the_schema_that_would_refuse_it"),
         (KeepsTheFirstNote, "registry::readers_that_gave_their_names_are_known"),
+        (TellsOneConsumer, "registry::consumers_that_track_are_known"),
         (TellsNoGateWhenReopened, "registry::the_registry_is_there_after_reopening"),
     ];
     let mut missed = Vec::new();

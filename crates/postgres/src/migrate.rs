@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (1, "create the log", sql!("migrations/0001_create_the_log")),
     (2, "let projections run in appends", sql!("migrations/0002_let_projections_run_in_appends")),
     (3, "keep the schema registry", sql!("migrations/0003_keep_the_schema_registry")),
+    (4, "know who follows the log", sql!("migrations/0004_know_who_follows_the_log")),
 ];
 
 /// Raised with every release that changes a text below or of a role, so that of two servers of different versions on one

@@ -212,6 +212,11 @@ async fn open(connector: Connector, options: PostgresOptions) -> Result<Postgres
     Ok(PostgresStore { handle: Arc::new(Handle { shared, pool, made, _writers: writers, others }) })
 }
 
+/// Where a consumer stands, as it is stored.
+pub(crate) fn stands_at(name: &str, text: &str) -> std::result::Result<Checkpoint, ReadError> {
+    text.parse().map_err(|_| ReadError::Store(StoreError::new(format!("consumer `{name}` stands at `{text}`"))))
+}
+
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: AppendRequest) -> std::result::Result<AppendOutcome, AppendError> {
@@ -302,10 +307,7 @@ impl EventStore for PostgresStore {
         let session = reader(&self.handle.pool).await?;
         let find = async { Ok(session.query_opt(sql!("read_checkpoint"), &[&name]).await?) };
         let row = session.within(find).await?;
-        let parse = |text: &str| {
-            text.parse().map_err(|_| ReadError::Store(StoreError::new(format!("consumer `{name}` stands at `{text}`"))))
-        };
-        row.map(|row| parse(row.get(0))).transpose()
+        row.map(|row| stands_at(name, row.get(0))).transpose()
     }
 
     async fn acquire_lease(

@@ -1,11 +1,13 @@
 //! What an engine does for read models. The runner decides when; an engine keeps the tables, the progress and the catalogue.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pacioli_core::place::{Checkpoint, Epoch, Partition, Place, Position};
-use pacioli_core::{StoreError, Timestamp};
+use pacioli_core::schemas::Gate;
+use pacioli_core::{EventType, StoreError, Timestamp};
 
 use crate::answer::Answer;
 use crate::file::{Finding, Mode, Name, Projection};
@@ -27,6 +29,9 @@ pub struct Build {
     pub state: State,
     /// Where it stands: one row for each worker and partition.
     pub progress: Vec<Progress>,
+    /// What it passed over since it began, because it does not understand the versions: how many events of each type. They
+    /// are counted in the transaction that moves the progress over them.
+    pub passed_over: PassedOver,
     /// How many workers share its streams; 1 unless the file says `parallel-by: stream`. Fixed when it begins.
     pub workers: u16,
     /// When it began.
@@ -55,6 +60,9 @@ pub(crate) fn least(progress: &[Progress], partitions: u16, epoch: Epoch) -> Che
     };
     Checkpoint::new((0..partitions).map(least), epoch)
 }
+
+/// How many events of each type were passed over.
+pub type PassedOver = BTreeMap<EventType, u64>;
 
 /// What a build is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,6 +297,11 @@ pub struct Abilities {
 pub trait Engine: Send + Sync + 'static {
     /// What it can do.
     fn abilities(&self) -> Abilities;
+
+    /// What knows which versions of schemas a projection understands; `None` where the store was opened without one.
+    fn gate(&self) -> Option<Arc<dyn Gate>> {
+        None
+    }
 
     /// The log's head, asked of the storage.
     async fn head(&self) -> Result<Checkpoint, StoreError>;

@@ -132,6 +132,15 @@ impl Schema {
         }
     }
 
+    /// The same as schema registries see it, in the languages that have rules of their own for that.
+    pub(crate) fn changes_in_resolution(&self, older: &Schema) -> Vec<Change> {
+        match (&self.language, &older.language) {
+            #[cfg(feature = "avro")]
+            (Language::Avro(newer), Language::Avro(older)) => newer.changes_in_resolution(older),
+            _ => self.changes_since(older),
+        }
+    }
+
     /// Data of an older schema that this one is compatible with as data of this one. JSON and Protobuf's messages are both:
     /// their readers pass over what they do not know, and take what is missing as not there. A datum of Avro is read by
     /// the older schema and encoded by this one.
@@ -154,15 +163,6 @@ impl Schema {
             (Language::Avro(newer), Language::Avro(older)) => newer.takes_json_of(older),
             // A change of what JSON calls something is a break there.
             _ => true,
-        }
-    }
-
-    /// The same as schema registries see it, in the languages that have rules of their own for that.
-    pub(crate) fn changes_in_resolution(&self, older: &Schema) -> Vec<Change> {
-        match (&self.language, &older.language) {
-            #[cfg(feature = "avro")]
-            (Language::Avro(newer), Language::Avro(older)) => newer.changes_in_resolution(older),
-            _ => self.changes_since(older),
         }
     }
 

@@ -179,6 +179,7 @@ impl Shaper {
             read_at: Timestamp::default(),
             checkpoint: None,
             waits_for: None,
+            live_until: None,
         });
         Noting::new(self.registry.clone(), reader)
     }
@@ -217,11 +218,7 @@ impl Cut {
 
     /// The version that a reader waits for, in words.
     fn waits_for(cut: Option<&Cut>) -> Option<String> {
-        let Withheld { event_type, schema_version, semver, .. } = cut?.withheld.as_deref()?;
-        Some(match semver {
-            Some(semver) => format!("{event_type} {semver} (schema version {schema_version})"),
-            None => format!("{event_type} of schema version {schema_version}, which is not registered"),
-        })
+        cut?.withheld.as_deref().map(Withheld::awaited)
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use pacioli_api::schemas::{Proposed, Registration};
+use pacioli_core::schemas::SchemaFormat;
 use pacioli_core::{Direction, PayloadChoice, ReadStream, StreamName};
 use pacioli_server::ServerConfig;
 use pacioli_server::tokens::{Role, new_token};
 use serde_json::{Value, json};
 
 use crate::read_models::{BALANCES, Models};
+use crate::registry::event_type;
 use crate::support::config;
 
 #[tokio::test]
@@ -32,6 +35,44 @@ async fn a_file_is_added_once() {
     assert_eq!(models.server.get("/v1/projections/others").await.problem(404).0, "projection-not-found");
     assert_eq!(models.server.get("/v1/projections/Others").await.problem(400), ("invalid".into(), "name".into()));
     assert_eq!(models.server.get("/v1/projections?name=x").await.problem(400).0, "invalid");
+}
+
+#[tokio::test]
+async fn what_a_projection_waits_for_and_passes_over_is_told() {
+    for is_shared in [false, true] {
+        let models = if is_shared { Models::on_postgres("steered_schemas").await } else { Models::start().await };
+        let register = async |version: u32, text: &str, upcaster: Option<&str>| {
+            let proposed = Proposed::new(event_type("Deposited"), SchemaFormat::Json, text);
+            let proposed = Proposed { upcaster: upcaster.map(str::to_owned), ..proposed };
+            let mut registration = Registration::of(proposed);
+            // A break: each projection is asked for.
+            registration.acknowledged = vec!["balances".to_owned(), "skipping".to_owned()];
+            let registered = models.server.client().schemas().register(&registration).await.unwrap();
+            assert_eq!(registered.version, version);
+        };
+        register(1, r#"{"properties":{"cents":{"type":"integer"}},"required":["cents"]}"#, None).await;
+        models.deposit("account-1", 1).await;
+        let stops = BALANCES.replace("-- version: 1", "-- version: 1\n-- schemas: Deposited ^1");
+        let skips = stops.replace("^1", "^1\n-- on-newer: skip").replace("balances", "skipping");
+        assert_eq!(models.add("balances.sql", &stops).await.status, 201);
+        assert_eq!(models.add("skipping.sql", &skips).await.status, 201);
+        let at = models.deposit("account-1", 2).await;
+        let upcaster = r#"{"from":1,"to":2,"steps":[{"op":"move","from":"/cents","path":"/euros"}]}"#;
+        register(2, r#"{"properties":{"euros":{"type":"integer"}},"required":["euros"]}"#, Some(upcaster)).await;
+        let new =
+            json!([{ "type": "Deposited", "data": { "euros": 3 } }, { "type": "Deposited", "data": { "euros": 4 } }]);
+        let appended = models.server.append("account-1", &new.to_string(), &[]).await;
+        assert_eq!(appended.status, 201, "{} {at}", appended.text());
+        let stopped = models.until_one("balances", |status| status["state"] == "failed").await;
+        assert_eq!(stopped["waits_for"], "Deposited 2.0.0 (schema version 2)", "{stopped}");
+        assert_eq!(stopped["passed_over"], json!({}));
+        let goes_on = models.until_one("skipping", |status| status["lag_events"] == 0).await;
+        assert_eq!(goes_on["passed_over"], json!({ "Deposited": 2 }), "{goes_on}");
+        assert_eq!((&goes_on["waits_for"], &goes_on["state"]), (&Value::Null, &json!("running")));
+        let metrics = models.server.get("/metrics").await.text();
+        let counted = "pacioli_projection_passed_over{projection=\"skipping\",type=\"Deposited\"} 2.0";
+        assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+    }
 }
 
 #[tokio::test]

@@ -30,10 +30,22 @@ impl Models {
         Models::with(config()).await
     }
 
+    /// One over a PostgreSQL of its own.
+    pub(crate) async fn on_postgres(label: &'static str) -> Models {
+        let url = tokio::task::spawn_blocking(move || pacioli_pgtest::database_url(label)).await.unwrap();
+        Models::over(config(), &url, tempfile::tempdir().unwrap()).await
+    }
+
     pub(crate) async fn with(config: ServerConfig) -> Models {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("data").display());
-        let store = open_store_with(&url, OpenOptions::default()).await.unwrap();
+        Models::over(config, &url, directory).await
+    }
+
+    async fn over(config: ServerConfig, url: &str, directory: TempDir) -> Models {
+        // The cluster does not sync, since nobody pulls its plug.
+        let options = OpenOptions { accept_data_loss: url.starts_with("postgres"), ..OpenOptions::default() };
+        let store = open_store_with(url, options).await.unwrap();
         let server = TestServer::with_read_models(config, &store).await;
         Models { server, store, _directory: directory }
     }
@@ -73,9 +85,13 @@ impl Models {
 
     /// How `balances` is once it is like this.
     pub(crate) async fn until(&self, is_like: impl Fn(&Value) -> bool) -> Value {
+        self.until_one("balances", is_like).await
+    }
+
+    pub(crate) async fn until_one(&self, name: &str, is_like: impl Fn(&Value) -> bool) -> Value {
         let waiting = async {
             loop {
-                let status = self.server.get("/v1/projections/balances").await.json();
+                let status = self.server.get(&format!("/v1/projections/{name}")).await.json();
                 if is_like(&status) {
                     return status;
                 }

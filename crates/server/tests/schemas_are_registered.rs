@@ -5,7 +5,7 @@ use pacioli_api::problem::{Kind, Problem};
 use pacioli_api::schemas::{Comparison, ImpactOf, ReaderCheck, ReaderKind, Registration, Side, Size};
 use pacioli_core::schemas::{SchemaFormat, Setting, SettingScope, Shape};
 use pacioli_core::{
-    Append, AppendOutcome, EventId, EventStore, ExpectedVersion, NewEvent, Refusal, StreamName, Subscribe,
+    Append, AppendOutcome, EventId, EventStore, ExpectedVersion, NewEvent, Refusal, StreamName, Subscribe, Tracking,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -327,4 +327,41 @@ async fn a_file_that_understands_an_older_major_is_held_against_events_as_it_see
     let wrong = models.add("wrong.sql", &file("wrong", "^1", "amount_cents")).await;
     assert_eq!(wrong.status, 422, "{}", wrong.text());
     assert!(wrong.text().contains("there are :data.amount"), "{}", wrong.text());
+}
+
+#[tokio::test]
+async fn a_consumer_that_only_tracks_is_asked_for_before_a_break() {
+    for store in STORES {
+        let registry = Registry::start(store).await;
+        registry.register(V1, None).await;
+        registry.place(r#"{"amount":1}"#).await;
+        let schemas = registry.client.schemas();
+        let impact = async || schemas.impact(&ImpactOf::Type(event_type("OrderPlaced"))).await.unwrap();
+        assert_eq!(impact().await.readers, []);
+        let event = NewEvent::json(EventId(Uuid::new_v4()), event_type("Shipped"), "{}");
+        let mut append = Append::to(StreamName::new("parcel-1").unwrap(), ExpectedVersion::Any, vec![event]);
+        let checkpoint = registry.client.head().await.unwrap();
+        append.tracking = Some(Tracking { name: "shipping".to_owned(), checkpoint: checkpoint.clone() });
+        registry.client.append(append).await.unwrap();
+
+        let readers = impact().await.readers;
+        let [reader] = readers.as_slice() else { panic!("{store}: {readers:?}") };
+        assert_eq!((reader.name.as_str(), reader.kind), ("shipping", ReaderKind::Consumer));
+        assert_eq!((&reader.checkpoint, &reader.understands), (&Some(checkpoint), &None));
+        // A compatible version asks nobody, and a break asks for it.
+        registry.register(V2, None).await;
+        let refused = schemas.register(&order_placed(V3, Some(TO_V3))).await.unwrap_err();
+        assert!(refused.detail().contains("shipping"), "{store}: {refused}");
+        let unknown = schemas.forget_reader("shipping").await.unwrap_err();
+        assert!(unknown.detail().contains("acknowledge it"), "{unknown}");
+
+        // Once it gives its name for reading too, it is one reader, of what it asked for.
+        let reads = registry.server.get("/v1/events?type=OrderPlaced&reader=shipping").await;
+        assert_eq!(reads.status, 200, "{}", reads.text());
+        assert_eq!(impact().await.readers.len(), 1);
+        let reads = registry.server.get("/v1/events?type=Other&reader=shipping").await;
+        assert_eq!(reads.status, 200, "{}", reads.text());
+        assert_eq!(impact().await.readers, []);
+        schemas.register(&order_placed(V3, Some(TO_V3))).await.unwrap();
+    }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use pacioli_api::schemas::{Registered, Registration};
+use pacioli_api::schemas::{ImpactOf, ReaderKind, Registered, Registration};
 use pacioli_client::Client;
 use pacioli_core::schemas::{OnNewer, Shape};
 use pacioli_core::{Delivery, EventStore, ReadError, Subscribe};
 use pacioli_server::{OpenOptions, open_store_with};
 use serde_json::json;
 
-use crate::registry::{TO_V3, V1, V2, V3, order_placed};
+use crate::registry::{TO_V3, V1, V2, V3, event_type, order_placed};
 use crate::support::{PATIENCE, TestServer, config};
 
 async fn server(url: &str) -> TestServer {
@@ -41,6 +41,16 @@ async fn what_one_server_registers_is_enforced_and_understood_on_the_other() {
     let reader = others.with_reader("billing").with_shape(shape);
     let mut deliveries = reader.subscribe(Subscribe::default()).await.unwrap();
     register(&client, V2, None).await;
+    // It is a subscription on both, and no one forgets it while it is.
+    for client in [&client, &others] {
+        let readers = client.schemas().readers().await.unwrap();
+        assert!(readers.iter().any(|reader| reader.name == "billing" && reader.live), "{readers:?}");
+        let impact = client.schemas().impact(&ImpactOf::Type(event_type("OrderPlaced"))).await.unwrap();
+        let kinds: Vec<_> = impact.readers.iter().map(|reader| (reader.name.as_str(), reader.kind)).collect();
+        assert_eq!(kinds, [("billing", ReaderKind::Subscription)]);
+        let kept = client.schemas().forget_reader("billing").await.unwrap_err();
+        assert!(kept.detail().contains("follows the log now"), "{kept}");
+    }
     let refused = client.schemas().register(&order_placed(V3, Some(TO_V3))).await.unwrap_err();
     assert!(refused.detail().contains("billing"), "the reader of the other server is known: {refused}");
     let acknowledged = vec!["billing".to_owned()];
@@ -61,6 +71,20 @@ async fn what_one_server_registers_is_enforced_and_understood_on_the_other() {
     };
     assert!(matches!(&withheld, ReadError::Withheld(withheld) if withheld.schema_version == 3), "{withheld}");
     assert_eq!(seen.iter().filter(|name| *name == "OrderPlaced").count(), 1);
+    // It ended, and both say so.
+    drop(deliveries);
+    for client in [&client, &others] {
+        let ended = async {
+            loop {
+                let impact = client.schemas().impact(&ImpactOf::Type(event_type("OrderPlaced"))).await.unwrap();
+                if impact.readers[0].kind == ReaderKind::Consumer {
+                    return impact;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("it is a consumer that read");
+    }
     // Within some seconds the other one lifts what is stored, too.
     let lifted = async {
         loop {

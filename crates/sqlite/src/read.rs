@@ -339,6 +339,13 @@ pub(crate) fn tracking(conn: &Connection, name: &str) -> Result<Option<String>> 
     Ok(conn.prepare_cached(sql!("read_tracking"))?.query_row([name], |row| row.get(0)).optional()?)
 }
 
+/// Lists where consumers stand.
+pub(crate) fn list_tracking(conn: &Connection) -> Result<Vec<(Box<str>, String)>> {
+    let mut statement = conn.prepare_cached(sql!("list_tracking"))?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Reads the head of every partition, and when its last event was recorded.
 pub(crate) fn heads(conn: &Connection, partitions: u16) -> Result<Vec<(Position, i64)>> {
     let mut statement = conn.prepare_cached(sql!("read_head"))?;

@@ -151,6 +151,8 @@ pub(crate) fn readers(conn: &Connection) -> Result<Vec<NamedReader>> {
             read_at: Timestamp::from_micros(row.get(4)?),
             checkpoint: checkpoint.map(|text| text.parse().map_err(|_| damaged())).transpose()?,
             waits_for: row.get(6)?,
+            // Whoever follows the log of this file does so in this process.
+            live_until: None,
             name,
         });
     }

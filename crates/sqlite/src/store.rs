@@ -14,7 +14,9 @@ use pacioli_core::clock::{Clock, SystemClock};
 use pacioli_core::group_commit::{GroupCommit, GroupCommitLimits};
 use pacioli_core::lease::{self, Lease, LeaseOutcome};
 use pacioli_core::recent::{Recent, RecentLimits};
-use pacioli_core::schemas::{Gate, NamedReader, Registry, RegistryChange, RegistryOutcome, RegistryStore};
+use pacioli_core::schemas::{
+    Gate, NamedReader, Registry, RegistryChange, RegistryOutcome, RegistryStore, TrackedConsumer,
+};
 use pacioli_core::store::{
     AppendError, Deliveries, Epochs, EventStore, ListStreams, LogPage, ReadError, ReadLog, ReadStream, StoreError,
     StreamInfo, StreamPage, StreamsPage,
@@ -350,10 +352,7 @@ impl EventStore for SqliteStore {
     async fn tracking(&self, name: &str) -> std::result::Result<Option<Checkpoint>, ReadError> {
         let name = name.to_owned();
         let stands = self.read(move |reader| read::tracking(reader.conn, &name)).await?;
-        let parse = |text: String| {
-            text.parse().map_err(|_| ReadError::Store(StoreError::new(format!("a consumer stands at `{text}`"))))
-        };
-        stands.map(parse).transpose()
+        stands.map(|text| stands_at(&text)).transpose()
     }
 
     async fn acquire_lease(
@@ -414,10 +413,23 @@ impl RegistryStore for SqliteStore {
         self.command(|answer| Command::Registry(RegistryCommand::NamedReaders { answer })).await
     }
 
+    async fn tracked_consumers(&self) -> std::result::Result<Vec<TrackedConsumer>, ReadError> {
+        let all = self.read(|reader| read::list_tracking(reader.conn)).await?;
+        let consumer = |(name, text): (Box<str>, String)| {
+            Ok(TrackedConsumer { name, checkpoint: stands_at(&text)?, moved_at: None })
+        };
+        all.into_iter().map(consumer).collect()
+    }
+
     async fn forget_reader(&self, name: &str) -> std::result::Result<bool, ReadError> {
         let name = name.into();
         self.command(|answer| Command::Registry(RegistryCommand::ForgetReader { name, answer })).await
     }
+}
+
+/// Where a consumer stands, as it is stored.
+fn stands_at(text: &str) -> std::result::Result<Checkpoint, ReadError> {
+    text.parse().map_err(|_| ReadError::Store(StoreError::new(format!("a consumer stands at `{text}`"))))
 }
 
 impl SqliteStore {

@@ -2769,7 +2769,7 @@ pub struct NamedReader {
     /// The name.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// Whether it follows the log now, by the server that was asked.
+    /// Whether it follows the log now, at any server. One whose server died counts as live for a minute.
     #[prost(bool, tag = "2")]
     pub live: bool,
     /// The event types that it asked for. Empty is all.

@@ -345,6 +345,7 @@ macro_rules! __for_each_conformance_check {
                 events_get_the_schema_version_that_the_gate_gives,
                 a_retry_outlives_the_schema_that_would_refuse_it,
                 readers_that_gave_their_names_are_known,
+                consumers_that_track_are_known,
                 the_registry_is_there_after_reopening;
             differential:
                 random_operations_agree_with_the_model;

@@ -8,7 +8,7 @@ use super::client::{Client, appended, conflict, duplicate, event_type, stream};
 use super::toy::{self, ToyGate};
 use super::trial::{Trial, join};
 use super::{Gated, verify};
-use crate::append::{Append, AppendOutcome, ExpectedVersion, Refusal};
+use crate::append::{Append, AppendOutcome, ExpectedVersion, Refusal, Tracking};
 use crate::event::{EventId, NewEvent, Timestamp};
 use crate::place::{Checkpoint, Place};
 use crate::schemas::{
@@ -306,6 +306,7 @@ pub(super) async fn readers_that_gave_their_names_are_known(trial: &Trial<'_>) {
         read_at: Timestamp::from_micros(1),
         checkpoint: None,
         waits_for: None,
+        live_until: None,
     };
     store.client.write("account-1", 2).await;
     let full = NamedReader {
@@ -316,6 +317,7 @@ pub(super) async fn readers_that_gave_their_names_are_known(trial: &Trial<'_>) {
         read_at: Timestamp::from_micros(-2),
         checkpoint: Some(store.client.head().await),
         waits_for: Some("Placed 2.0.0".into()),
+        live_until: None,
     };
     let note = |reader: NamedReader| async move {
         registry.note_reader(reader).await.unwrap_or_else(|error| panic!("expected to note a reader: {error}"));
@@ -335,6 +337,34 @@ pub(super) async fn readers_that_gave_their_names_are_known(trial: &Trial<'_>) {
         assert!(matches!(forgotten, Ok(is) if is == was_known), "expected {was_known}, got {forgotten:?}");
     }
     assert_eq!(known().await.len(), 1, "expected the other one to stay");
+}
+
+pub(super) async fn consumers_that_track_are_known(trial: &Trial<'_>) {
+    let Some(store) = Registered::begin(trial).await else { return };
+    let known = || async {
+        let consumers = store.registry.tracked_consumers().await;
+        let consumers = consumers.unwrap_or_else(|error| panic!("expected the consumers, got the error: {error}"));
+        consumers.into_iter().map(|consumer| (consumer.name.to_string(), consumer.checkpoint)).collect::<Vec<_>>()
+    };
+    assert_eq!(known().await, [], "expected no consumer yet");
+    let track = |name: &str, at: &Checkpoint| {
+        let mut append = Append::to(stream("order-1"), ExpectedVersion::Any, vec![store.client.event("Placed")]);
+        append.tracking = Some(Tracking { name: name.to_owned(), checkpoint: at.clone() });
+        append
+    };
+    store.client.write("account-1", 1).await;
+    let first = store.client.head().await;
+    for name in ["mailer", "billing \"ü\""] {
+        store.client.accepted(track(name, &first)).await;
+    }
+    let second = store.client.head().await;
+    store.client.accepted(track("mailer", &second)).await;
+    conflict(store.client.append(track("billing \"ü\"", &first)).await);
+    let expected = [("billing \"ü\"".to_owned(), first), ("mailer".to_owned(), second)];
+    assert_eq!(known().await, expected, "expected each where it came to, by name");
+    let forgotten = store.registry.forget_reader("mailer").await;
+    assert!(matches!(forgotten, Ok(false)), "expected that a consumer is no named reader, got {forgotten:?}");
+    assert_eq!(known().await, expected, "expected that nobody forgets where a consumer stands");
 }
 
 pub(super) async fn the_registry_is_there_after_reopening(trial: &Trial<'_>) {

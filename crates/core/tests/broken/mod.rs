@@ -79,6 +79,7 @@ pub(crate) enum Fault {
     TellsTheGateLate,
     IgnoresVersionsOfTheGate,
     KeepsTheFirstNote,
+    TellsOneConsumer,
     TellsNoGateWhenReopened,
 }
 

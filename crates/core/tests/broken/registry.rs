@@ -109,6 +109,14 @@ impl RegistryStore for BrokenRegistry {
         self.inner.named_readers().await
     }
 
+    async fn tracked_consumers(&self) -> Result<Vec<TrackedConsumer>, ReadError> {
+        let mut consumers = self.inner.tracked_consumers().await?;
+        if self.fault == Fault::TellsOneConsumer {
+            consumers.truncate(1);
+        }
+        Ok(consumers)
+    }
+
     async fn forget_reader(&self, name: &str) -> Result<bool, ReadError> {
         self.inner.forget_reader(name).await
     }
@@ -138,6 +146,10 @@ impl RegistryStore for Reopened {
 
     async fn named_readers(&self) -> Result<Vec<NamedReader>, ReadError> {
         self.inner.named_readers().await
+    }
+
+    async fn tracked_consumers(&self) -> Result<Vec<TrackedConsumer>, ReadError> {
+        self.inner.tracked_consumers().await
     }
 
     async fn forget_reader(&self, name: &str) -> Result<bool, ReadError> {

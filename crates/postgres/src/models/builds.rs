@@ -1,6 +1,6 @@
 //! Builds: begun, put into service, taken back, dropped.
 
-use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, Role, State};
+use pacioli_projection::engine::{Build, BuildNumber, EngineError, Failed, PassedOver, Role, State};
 use pacioli_projection::file::{Makes, Mode, Name, Severity};
 use pacioli_projection::{Projection, crash_point};
 use sha2::{Digest, Sha256};
@@ -66,6 +66,7 @@ pub(super) async fn begin(
         role,
         state: State::Running,
         progress: progress.collect(),
+        passed_over: PassedOver::new(),
         workers: workers as u16,
         began_at: began_at.0,
         served_at: served_at.map(|at| at.0),
@@ -108,7 +109,7 @@ async fn begin_in_transaction(
     let mut findings = Vec::new();
     let work = async {
         let schema = build_schema(home, session, name, number).await?;
-        lay(session, home, projection, &schema, &mut findings).await?;
+        lay(session, home, projection, &schema, Some(&home.catalogue()), &mut findings).await?;
         session.batch_execute(&format!("SET LOCAL search_path = {}", home.catalogue())).await?;
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Ok(None);
@@ -292,6 +293,7 @@ async fn forget(home: &Home, session: &Session, name: &Name, build: &Known) -> R
         sync::release(home, session, name, build).await?;
     }
     session.execute(&home.fill(sql!("models/builds/delete_progress")), &[&name.as_str(), &number]).await?;
+    session.execute(&home.fill(sql!("models/builds/delete_passed_over")), &[&build.schema]).await?;
     session.execute(&home.fill(sql!("models/builds/delete_build")), &[&name.as_str(), &number]).await?;
     super::scratch::give_up(home, session, &build.schema).await
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pacioli_core::place::Checkpoint;
-use pacioli_core::{Epoch, Partition, Place, Position};
+use pacioli_core::{Epoch, EventType, Partition, Place, Position};
 use pacioli_projection::Projection;
-use pacioli_projection::engine::{Build, BuildNumber, Failed, Progress, Role, State};
+use pacioli_projection::engine::{Build, BuildNumber, Failed, PassedOver, Progress, Role, State};
 use pacioli_projection::file::Name;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
@@ -19,7 +19,10 @@ use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::row::Moment;
 
-const MIGRATIONS: &[(i32, &str)] = &[(1, sql!("models/catalogue/0001_create_the_catalogue"))];
+const MIGRATIONS: &[(i32, &str)] = &[
+    (1, sql!("models/catalogue/0001_create_the_catalogue")),
+    (2, sql!("models/catalogue/0002_count_what_is_passed_over")),
+];
 /// Raised with every release that changes a text below, so that of two servers the older leaves the newer's alone.
 const DEFINITIONS_VERSION: i32 = 2;
 /// Made anew when their text changes.
@@ -164,10 +167,20 @@ pub(super) async fn builds(home: &Home, session: &Session, head: &Checkpoint) ->
     // One look at both: the progress of a build that went meanwhile belongs to nobody.
     let list_builds = session.prepare_cached(&home.fill(sql!("models/builds/list_builds"))).await?;
     let list_progress = session.prepare_cached(&home.fill(sql!("models/builds/list_progress"))).await?;
+    let list_passed_over = session.prepare_cached(&home.fill(sql!("models/builds/list_passed_over"))).await?;
     session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let read = tokio::try_join!(session.query(&list_builds, &[]), session.query(&list_progress, &[]));
+    let read = tokio::try_join!(
+        session.query(&list_builds, &[]),
+        session.query(&list_progress, &[]),
+        session.query(&list_passed_over, &[])
+    );
     session.batch_execute("COMMIT").await?;
-    let (rows, progress) = read?;
+    let (rows, progress, over) = read?;
+    let mut passed_over: BTreeMap<(String, i32), PassedOver> = BTreeMap::new();
+    for row in &over {
+        let of_build = passed_over.entry((row.get(0), row.get(1))).or_default();
+        of_build.insert(EventType::from_storage(row.get::<_, String>(2)), row.get::<_, i64>(3) as u64);
+    }
     let mut stands: BTreeMap<(String, i32), Vec<Progress>> = BTreeMap::new();
     for row in &progress {
         stands.entry((row.get(0), row.get(1))).or_default().push(one_progress(row, 2, head.epoch()));
@@ -177,7 +190,7 @@ pub(super) async fn builds(home: &Home, session: &Session, head: &Checkpoint) ->
             let key: (String, i32) = (row.get(0), row.get(1));
             let mut progress = stands.remove(&key).unwrap_or_default();
             stand(&mut progress, row.get(13), Epoch(row.get::<_, i32>(15) as u32), head);
-            build(home, row, progress)
+            build(home, row, progress, passed_over.remove(&key).unwrap_or_default())
         })
         .collect()
 }
@@ -220,7 +233,7 @@ fn one_progress(row: &Row, at: usize, epoch: Epoch) -> Progress {
     }
 }
 
-fn build(home: &Home, row: &Row, progress: Vec<Progress>) -> Result<Build> {
+fn build(home: &Home, row: &Row, progress: Vec<Progress>, passed_over: PassedOver) -> Result<Build> {
     let number = BuildNumber(row.get::<_, i32>(1) as u32);
     let state = match row.get::<_, &str>(5) {
         "paused" => State::Paused,
@@ -233,6 +246,7 @@ fn build(home: &Home, row: &Row, progress: Vec<Progress>) -> Result<Build> {
         role: role(row.get(4)),
         state,
         progress,
+        passed_over,
         workers: row.get::<_, i32>(10) as u16,
         began_at: row.get::<_, Moment>(11).0,
         served_at: row.get::<_, Option<Moment>>(12).map(|at| at.0),

@@ -28,7 +28,7 @@ pub(super) async fn check(home: &Home, projection: &Projection) -> std::result::
     let work = async {
         worker.batch_execute("BEGIN").await?;
         let schema = home.trial_schema();
-        let laid = lay(&worker, home, projection, &schema, &mut findings).await;
+        let laid = lay(&worker, home, projection, &schema, None, &mut findings).await;
         worker.batch_execute("ROLLBACK").await?;
         laid.map(drop)
     };
@@ -42,12 +42,14 @@ pub(super) fn engine_error(error: crate::error::Error) -> EngineError {
 }
 
 /// Makes the schema of a build with its tables and the function that fills them, in the session's transaction. Returns the
-/// types of its values; what is wrong becomes findings, and then the function is not made.
+/// types of its values; what is wrong becomes findings, and then the function is not made. What a build passes over is counted
+/// in the catalogue that is named.
 pub(super) async fn lay(
     session: &Session,
     home: &Home,
     projection: &Projection,
     schema: &str,
+    counted_in: Option<&str>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Types>> {
     session.batch_execute(&format!("CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, pg_temp")).await?;
@@ -74,7 +76,7 @@ pub(super) async fn lay(
     }
     let log = home.log_relation();
     let shape = Shape::of(home, projection);
-    let function = Compiled { projection, types: &types, schema, log: &log, shape: &shape }.function();
+    let function = Compiled { projection, types: &types, schema, log: &log, shape: &shape, counted_in }.function();
     session.batch_execute(&function).await?;
     session.batch_execute(&format!("REVOKE ALL ON FUNCTION {schema}.apply FROM PUBLIC")).await?;
     Ok(types)

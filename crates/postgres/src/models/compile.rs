@@ -35,6 +35,8 @@ pub(super) struct Compiled<'a> {
     pub(super) log: &'a str,
     /// In which shape it sees them.
     pub(super) shape: &'a Shape,
+    /// The catalogue that counts what it passes over; `None` for tables that are no build.
+    pub(super) counted_in: Option<&'a str>,
 }
 
 /// All statements of a projection with what they run for, in the order of the file.
@@ -65,6 +67,7 @@ impl Compiled<'_> {
         if has_batch {
             self.write_batches(&mut steps);
         }
+        self.write_passed_over(&mut steps);
         let (file, name) = (literal(&self.projection.file), literal(self.projection.name.as_str()));
         let values =
             [("event", EVENT), ("file", &file), ("name", &name), ("refused", REFUSED), ("steps", steps.as_str())];
@@ -74,12 +77,17 @@ impl Compiled<'_> {
     /// The condition on the log's row `e`: `$1` part, `$2` after, `$3` up to, `$4` worker, `$5` workers, `$6` until, `$7`
     /// what is understood.
     fn condition(&self) -> String {
+        self.condition_with(&self.shape.condition())
+    }
+
+    /// The same, with what a shape makes of an event.
+    fn condition_with(&self, of_shape: &str) -> String {
         let filter = self.projection.filter();
         let mut condition = "e.part = $1 AND e.position > $2 AND e.position <= $3".to_owned();
         if self.projection.excludes_system() {
             condition.push_str(" AND left(e.stream, 1) <> '$'");
         }
-        condition.push_str(&self.shape.condition());
+        condition.push_str(of_shape);
         if !filter.types.is_empty() {
             let types: Vec<String> = filter.types.iter().map(|one| literal(one.as_str())).collect();
             let _ = write!(condition, " AND e.type = ANY (ARRAY[{}]::text[])", types.join(", "));
@@ -148,6 +156,16 @@ impl Compiled<'_> {
             batches += &fill(sql!("models/template/batch"), &[("line", &line), ("statement", &sql)]);
         }
         *steps += &fill(sql!("models/template/batches"), &[("batches", &batches)]);
+    }
+
+    /// Only a projection that passes over anything looks at its range once more.
+    fn write_passed_over(&self, steps: &mut String) {
+        let (Some(catalogue), Some(passed_over)) = (self.counted_in, self.shape.passed_over()) else { return };
+        let (build, condition) = (literal(self.schema), self.condition_with(&passed_over));
+        let values =
+            [("catalogue", catalogue), ("build", build.as_str()), ("log", self.log), ("condition", condition.as_str())];
+        let statement = quoted(&fill(sql!("models/template/count_passed_over"), &values));
+        *steps += &fill(sql!("models/template/passed_over"), &[("statement", &statement)]);
     }
 
     /// What the loop selects: what the handlers use of an event, each once.

@@ -94,7 +94,7 @@ impl Fold<'_> {
     pub(super) async fn lay(&self) -> std::result::Result<(), EngineError> {
         let projection = &*self.original.projection;
         let mut findings = Vec::new();
-        lay(self.session, self.home, projection, &self.schema, &mut findings).await.map_err(engine_error)?;
+        lay(self.session, self.home, projection, &self.schema, None, &mut findings).await.map_err(engine_error)?;
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(EngineError::File(findings));
         }

@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::schemas::Gate;
 use pacioli_core::{EventStore, StoreError};
 use pacioli_projection::answer::Answer;
 use pacioli_projection::engine::{
@@ -105,6 +106,10 @@ impl PostgresModels {
 impl Engine for PostgresModels {
     fn abilities(&self) -> Abilities {
         Abilities { sync: self.home.is_beside_the_log(), workers_max: WORKERS_MAX }
+    }
+
+    fn gate(&self) -> Option<Arc<dyn Gate>> {
+        self.home.store().shared().gate.clone()
     }
 
     async fn head(&self) -> Result<Checkpoint, StoreError> {

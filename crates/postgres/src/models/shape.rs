@@ -55,12 +55,21 @@ impl Shape {
     /// What leaves out events that are passed over, behind other conditions on `e`; `$7` says what is understood.
     pub(super) fn condition(&self) -> String {
         match &self.named {
-            Some(named) if self.on_newer == OnNewer::Skip => format!(
-                " AND (e.type <> ALL ({named}) OR {}.shape_reached($7, e.type, e.schema_version) IS NOT NULL)",
-                self.schema
-            ),
+            Some(named) if self.on_newer == OnNewer::Skip => {
+                format!(" AND (e.type <> ALL ({named}) OR {} IS NOT NULL)", self.reached())
+            }
             _ => String::new(),
         }
+    }
+
+    /// The opposite: what leaves out all but the events that are passed over. `None` where none is.
+    pub(super) fn passed_over(&self) -> Option<String> {
+        let named = self.named.as_ref().filter(|_| self.on_newer == OnNewer::Skip)?;
+        Some(format!(" AND e.type = ANY ({named}) AND {} IS NULL", self.reached()))
+    }
+
+    fn reached(&self) -> String {
+        format!("{}.shape_reached($7, e.type, e.schema_version)", self.schema)
     }
 
     /// What is done before anything is handled.

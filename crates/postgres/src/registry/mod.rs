@@ -14,19 +14,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pacioli_core::place::Epoch;
 use pacioli_core::schemas::{
-    Generation, NamedReader, REGISTRY_STREAM, Registry, RegistryChange, RegistryOutcome, RegistryStore,
+    Generation, NamedReader, REGISTRY_STREAM, Registry, RegistryChange, RegistryOutcome, RegistryStore, TrackedConsumer,
 };
 use pacioli_core::store::{AppendError, ReadError, StoreError};
 use pacioli_core::{Append, Checkpoint, ExpectedVersion, InvalidAppend, StreamName};
 use pacioli_schema::Catalogue;
 use tokio::time::Instant;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use crate::connect::{Purpose, Session};
 use crate::error::{Error, Result};
 use crate::row::Moment;
 use crate::shared::{Shared, reader};
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, stands_at};
 use shapes::Shapes;
 
 /// How long the lock of a head is waited for: who appends to another partition waits meanwhile.
@@ -116,6 +117,17 @@ impl RegistryStore for PostgresStore {
     async fn named_readers(&self) -> std::result::Result<Vec<NamedReader>, ReadError> {
         let session = reader(self.pool()).await?;
         Ok(session.within(rows::list_readers(&session)).await?)
+    }
+
+    async fn tracked_consumers(&self) -> std::result::Result<Vec<TrackedConsumer>, ReadError> {
+        let session = reader(self.pool()).await?;
+        let list = async { Ok(session.query(sql!("list_checkpoints"), &[]).await?) };
+        let consumer = |row: &Row| {
+            let (name, text, Moment(moved_at)): (&str, &str, Moment) = (row.get(0), row.get(1), row.get(2));
+            let checkpoint = stands_at(name, text)?;
+            Ok(TrackedConsumer { name: name.into(), checkpoint, moved_at: Some(moved_at) })
+        };
+        session.within(list).await?.iter().map(consumer).collect()
     }
 
     async fn forget_reader(&self, name: &str) -> std::result::Result<bool, ReadError> {

@@ -188,6 +188,7 @@ pub(super) async fn note_reader(session: &Session, reader: &NamedReader) -> Resu
                 &moment(reader.read_at),
                 &checkpoint,
                 &reader.waits_for.as_deref(),
+                &reader.live_until.map(moment),
             ],
         )
         .await?;
@@ -216,5 +217,6 @@ fn named_reader(row: &Row) -> Result<NamedReader> {
             .map(|text| text.parse().map_err(|_| strange(format!("the checkpoint `{text}`"))))
             .transpose()?,
         waits_for: row.get::<_, Option<&str>>(6).map(Into::into),
+        live_until: row.get::<_, Option<Moment>>(7).map(|until| until.0),
     })
 }

@@ -141,7 +141,82 @@ async fn what_a_projection_skips_it_passes_over() {
         let sums = format!("SELECT sum(cents)::text || ' ' || sum(events) FROM pacioli_read.{named}");
         assert_eq!(world.value(&sums).await, "4 2");
         assert_eq!(world.build(named, 1).await.progress[0].position, Position(5));
+        assert_eq!(passed_over(&world, named, 1).await, [("Deposited".to_owned(), 2)]);
+        let verified = world.models.verify(&name(named), BuildNumber(1), Sample::All, &|_| {}).await.expect("verified");
+        assert_eq!(verified.different, 0, "{verified:?}");
+        assert_eq!(passed_over(&world, named, 1).await, [("Deposited".to_owned(), 2)], "a fold counts nothing");
     }
+    world.append("account-1", vec![new(5)]).await;
+    for (text, named) in [(BALANCES, "balances"), (COUNTS, "counts")] {
+        world.catch_up(named, 1).await.expect("it goes on");
+        assert_eq!(passed_over(&world, named, 1).await, [("Deposited".to_owned(), 3)]);
+        // A rebuild counts from the start of the log, whatever the size of its steps.
+        world.begin(&with(text, "-- schemas: Deposited ^1\n-- on-newer: skip", "amount")).await;
+        assert_eq!(passed_over(&world, named, 2).await, []);
+        catch_up(&world.models, named, 2, 1).await.expect("it fills");
+        assert_eq!(passed_over(&world, named, 2).await, [("Deposited".to_owned(), 3)]);
+        world.models.drop_build(&name(named), BuildNumber(2)).await.expect("it is dropped");
+    }
+    let left = "SELECT string_agg(DISTINCT schema_name, ' ') FROM pacioli_projections.passed_over";
+    assert_eq!(world.value(left).await.split(' ').count(), 2, "of a build that is gone nothing is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_before_an_event_that_somebody_skips_is_counted() {
+    let world = world("models_skip_counts").await;
+    register(&world.store, versions(Some(RENAME)), vec![]).await;
+    world.append("account-1", vec![new(1), new(2), old(3), new(4), old(5)]).await;
+    world.begin(&with(BALANCES, "-- schemas: Deposited ^1\n-- on-newer: skip", "amount")).await;
+    let place = pacioli_core::Place { partition: pacioli_core::Partition::ZERO, position: Position(4) };
+    world.models.set_state(&name("balances"), BuildNumber(1), State::Paused).await.expect("it pauses");
+    world.models.skip(&name("balances"), BuildNumber(1), place).await.expect("it is passed over");
+    assert_eq!(passed_over(&world, "balances", 1).await, [("Deposited".to_owned(), 2)]);
+    world.catch_up("balances", 1).await.expect("it goes on");
+    assert_eq!(passed_over(&world, "balances", 1).await, [("Deposited".to_owned(), 3)]);
+    assert_eq!(world.value(STATE).await, "account-1=5/1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_and_partitions_count_together() {
+    let gate: Arc<dyn Gate> = Arc::new(SchemaGate::new());
+    let options = PostgresOptions { gate: Some(gate), partitions: Some(3), ..options() };
+    let world = World::with("models_skip_workers", options).await;
+    register(&world.store, versions(Some(RENAME)), vec![]).await;
+    for n in 0..40 {
+        world.append(&format!("account-{n}"), vec![old(1), new(2), new(3)]).await;
+    }
+    let text = with(BALANCES, "-- parallel-by: stream\n-- schemas: Deposited ^1\n-- on-newer: skip", "amount");
+    world.models.begin(&projection(&text), 3).await.expect("a build");
+    catch_up(&world.models, "balances", 1, 7).await.expect("it fills");
+    assert_eq!(passed_over(&world, "balances", 1).await, [("Deposited".to_owned(), 80)]);
+}
+
+/// What a build passed over, by type.
+async fn passed_over(world: &World, named: &str, number: u32) -> Vec<(String, u64)> {
+    let build = world.build(named, number).await;
+    build.passed_over.iter().map(|(event_type, events)| (event_type.to_string(), *events)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_projection_counts_what_it_passes_over_with_the_appends_that_are_stored() {
+    let world = world("models_sync_skips").await;
+    register(&world.store, versions(Some(RENAME)), vec![]).await;
+    world.append("account-1", vec![old(1), new(2)]).await;
+    let lines = "-- mode: sync\n-- types: Deposited, Withdrawn\n-- schemas: Deposited ^1\n-- on-newer: skip";
+    let text = with(BALANCES, lines, "amount").replace("-- category: account\n", "");
+    let text = text.replace("cents BIGINT NOT NULL", "cents BIGINT NOT NULL CHECK (cents < 100)");
+    world.begin(&text).await;
+    world.swap("balances", 1).await.expect("it serves");
+    assert_eq!(passed_over(&world, "balances", 1).await, [("Deposited".to_owned(), 1)]);
+    world.append("account-1", vec![new(3), old(4)]).await;
+    let outcome = world.append("account-1", vec![new(5), old(1_000)]).await;
+    assert!(matches!(outcome, AppendOutcome::Refused(_)), "{outcome:?} {text}");
+    world.append("account-1", vec![new(6)]).await;
+    assert_eq!(passed_over(&world, "balances", 1).await, [("Deposited".to_owned(), 3)]);
+    let sql = r#"SELECT * FROM pacioli.append('account-1', 'any', ARRAY['{"type":"Deposited","schema_version":2,"data":{"cents":7}}'::jsonb])"#;
+    world.client().await.simple_query(sql).await.expect("it is appended");
+    assert_eq!(passed_over(&world, "balances", 1).await, [("Deposited".to_owned(), 4)]);
+    assert_eq!(world.value(STATE).await, "account-1=5/2");
 }
 
 #[tokio::test(flavor = "multi_thread")]

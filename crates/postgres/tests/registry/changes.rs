@@ -81,11 +81,18 @@ async fn readers_are_noted_over_what_was_known_of_them() {
         read_at: Timestamp::from_micros(at),
         checkpoint: Some("0:7".parse().unwrap()),
         waits_for: (at > 1).then(|| "Opened 2.0.0".into()),
+        live_until: None,
     };
     for noted in [reader("b", 1), reader("a", 1), reader("b", 2)] {
         store.note_reader(noted).await.unwrap();
     }
     assert_eq!(store.named_readers().await.unwrap(), [reader("a", 1), reader("b", 2)]);
+    // Until when it is live stays known until somebody says another time.
+    let until = |micros| Some(Timestamp::from_micros(micros));
+    for (noted, known) in [(until(7), until(7)), (None, until(7)), (until(3), until(3))] {
+        store.note_reader(NamedReader { live_until: noted, ..reader("b", 2) }).await.unwrap();
+        assert_eq!(store.named_readers().await.unwrap()[1].live_until, known);
+    }
     assert!(store.forget_reader("b").await.unwrap());
     assert!(!store.forget_reader("b").await.unwrap());
     assert_eq!(store.named_readers().await.unwrap(), [reader("a", 1)]);
@@ -115,6 +122,7 @@ async fn who_is_no_owner_may_read_the_registry_and_note_readers_but_change_nothi
             read_at: Timestamp::from_micros(1),
             checkpoint: None,
             waits_for: None,
+            live_until: None,
         };
         store.note_reader(noted.clone()).await.unwrap();
         assert!(store.named_readers().await.unwrap().contains(&noted));

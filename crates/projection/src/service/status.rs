@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use pacioli_core::place::Checkpoint;
+use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::schemas::{OnNewer, Seen};
 use pacioli_core::store::Filter;
-use pacioli_core::{PayloadChoice, ReadLog, Timestamp};
+use pacioli_core::{PayloadChoice, ReadLog, RecordedEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Family;
@@ -55,6 +56,11 @@ pub struct Status {
     pub progress: Option<f64>,
     /// The event and the error that it stopped at.
     pub error: Option<ErrorStatus>,
+    /// The version of an event type that it waits for: it stopped there, since it does not understand it.
+    pub waits_for: Option<String>,
+    /// How many events the build of [`Status::checkpoint`] passed over since it began, by type, since it does not understand
+    /// their versions.
+    pub passed_over: BTreeMap<String, u64>,
     /// How long it has not moved though it is behind.
     pub stalled_seconds: f64,
     /// Whether that is longer than it may be.
@@ -228,6 +234,8 @@ impl ReadModels {
             eta_seconds,
             progress: filling.map(|build| share(&build.checkpoint(head), head)),
             error: family.live().find_map(error_status),
+            waits_for: self.waits_for(family, head).await?,
+            passed_over: shown.passed_over.iter().map(|(of_type, events)| (of_type.to_string(), *events)).collect(),
             stalled_seconds: still.still_for.as_secs_f64(),
             stalled: family.live().any(|build| seen(build).is_stalled),
             tables: shown.projection.relations().map(str::to_owned).collect(),
@@ -258,18 +266,9 @@ impl ReadModels {
                 behind.sort_unstable_by(|one, other| other.cmp(one));
                 let mut oldest: Option<Timestamp> = None;
                 for (_, partition) in behind.into_iter().take(LAG_PARTITIONS_MAX) {
-                    // As if all other partitions were taken, so that the one event is of this one.
-                    let position = |other| if other == partition { checkpoint } else { head }.position(other);
-                    let after = Checkpoint::new(head.iter().map(|place| position(place.partition)), head.epoch());
-                    let read = ReadLog {
-                        after: Some(after),
-                        filter: Filter::default(),
-                        limit: 1,
-                        payload: PayloadChoice::None,
-                    };
-                    let page = shared.store.read_log(read).await.map_err(super::store_error)?;
-                    let recorded = page.events.first().map(|event| event.recorded_at);
-                    oldest = oldest.into_iter().chain(recorded).min();
+                    let after = Place { partition, position: checkpoint.position(partition) };
+                    let first = self.first_after(after, head, PayloadChoice::None).await?;
+                    oldest = oldest.into_iter().chain(first.map(|event| event.recorded_at)).min();
                 }
                 track.keep_oldest_untaken(checkpoint.clone(), oldest);
                 oldest
@@ -277,6 +276,41 @@ impl ReadModels {
         };
         let micros = oldest.map_or(0, |at| shared.now().as_micros().saturating_sub(at.as_micros()));
         Ok(micros.max(0) as f64 / 1e6)
+    }
+
+    /// The first event of a partition after a position.
+    async fn first_after(
+        &self,
+        after: Place,
+        head: &Checkpoint,
+        payload: PayloadChoice,
+    ) -> Result<Option<Arc<RecordedEvent>>, CommandError> {
+        // As if all other partitions were taken, so that the one event is of this one.
+        let taken = |place: Place| if place.partition == after.partition { after.position } else { place.position };
+        let after = Some(Checkpoint::new(head.iter().map(taken), head.epoch()));
+        let read = ReadLog { after, filter: Filter::default(), limit: 1, payload };
+        let page = self.shared().store.read_log(read).await.map_err(super::store_error)?;
+        Ok(page.events.into_iter().next())
+    }
+
+    /// The version that a projection waits for: that of the event it stopped at, where it is one that it does not understand
+    /// by what is registered now.
+    async fn waits_for(&self, family: &Family, head: &Checkpoint) -> Result<Option<String>, CommandError> {
+        let Some(gate) = self.shared().engine.gate() else { return Ok(None) };
+        for build in family.live() {
+            let (State::Failed(failed), shape) = (&build.state, build.projection.shape()) else { continue };
+            if shape.understands.is_empty() || shape.on_newer == OnNewer::Skip {
+                continue;
+            }
+            let before = Place { position: failed.place.position.before(), ..failed.place };
+            let event = self.first_after(before, head, PayloadChoice::All).await?;
+            if let Some(event) = event.filter(|event| event.place() == failed.place)
+                && let Seen::Withheld(withheld) = gate.lens(&shape).see(&event, true)
+            {
+                return Ok(Some(withheld.awaited()));
+            }
+        }
+        Ok(None)
     }
 
     async fn ages(

@@ -261,6 +261,7 @@ impl Engine for MemoryEngine {
             role: if serves { Role::Serving } else { Role::Filling },
             state: State::Running,
             progress: progress.collect(),
+            passed_over: BTreeMap::new(),
             workers,
             began_at: now,
             served_at: serves.then_some(now),

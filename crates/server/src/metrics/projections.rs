@@ -88,6 +88,14 @@ impl Collector for Projections {
                 .filter(|(_, position)| *position > 0.0)
                 .collect()
         })?;
+        gauge(
+            "projection_passed_over",
+            "Events that the build passed over since it began, because it does not understand their versions, by type",
+            &|status| {
+                let by_type = |(of_type, events): (&String, &u64)| (vec![("type", of_type.clone())], *events as f64);
+                status.passed_over.iter().map(by_type).collect()
+            },
+        )?;
         gauge("projection_stalled_seconds", "How long it has not moved though it is behind", &|status| {
             one(status.stalled_seconds)
         })?;

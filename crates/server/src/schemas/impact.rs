@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pacioli_api::schemas::{Impact, ImpactOf, ImpactedReader, ReaderCheck, ReaderKind};
-use pacioli_core::EventType;
-use pacioli_core::schemas::{NamedReader, Semver, SemverRange, Understanding};
+use pacioli_core::schemas::{NamedReader, Semver, SemverRange, TrackedConsumer, Understanding};
+use pacioli_core::{EventType, Timestamp};
 use pacioli_core::{ReadError, StoreError};
 use pacioli_projection::service::ProjectionReader;
 use pacioli_schema::register;
@@ -80,9 +80,18 @@ impl Registry {
             readers.extend(projections.iter().filter_map(|reader| self.projection(reader, event_type)));
         }
         let named = self.inner.readers.all().await?;
+        let tracked = self.inner.rows.tracked_consumers().await?;
+        let of_that_name = |known: &Known| tracked.iter().find(|consumer| consumer.name == known.latest.name);
+        let now = self.now();
         readers.extend(
-            named.iter().filter(|known| reads(&known.latest, event_type)).map(|known| of_name(known, event_type)),
+            named
+                .iter()
+                .filter(|known| reads(&known.latest, event_type))
+                .map(|known| of_name(known, of_that_name(known), event_type, now)),
         );
+        // One that gave a name for reading too is known by what it asked for.
+        let is_named = |consumer: &&TrackedConsumer| named.iter().any(|known| known.latest.name == consumer.name);
+        readers.extend(tracked.iter().filter(|consumer| !is_named(consumer)).map(of_tracked));
         for reader in &mut readers {
             let range = reader.understands.as_deref().and_then(|range| range.parse::<SemverRange>().ok());
             reader.status = if acknowledged.contains(&reader.name) {
@@ -118,15 +127,28 @@ fn reads(reader: &NamedReader, event_type: &EventType) -> bool {
     reader.types.is_empty() || reader.types.contains(event_type)
 }
 
-fn of_name(known: &Known, event_type: &EventType) -> ImpactedReader {
+fn of_name(known: &Known, tracked: Option<&TrackedConsumer>, event_type: &EventType, now: Timestamp) -> ImpactedReader {
     let reader = &known.latest;
     ImpactedReader {
-        kind: if known.live > 0 { ReaderKind::Subscription } else { ReaderKind::Consumer },
+        kind: if known.is_live(now) { ReaderKind::Subscription } else { ReaderKind::Consumer },
         name: reader.name.to_string(),
         fields: Vec::new(),
         understands: understood(&reader.understands, event_type),
-        last_read_at: Some(reader.read_at),
-        checkpoint: reader.checkpoint.clone(),
+        last_read_at: Some(reader.read_at).max(tracked.and_then(|consumer| consumer.moved_at)),
+        checkpoint: reader.checkpoint.clone().or_else(|| tracked.map(|consumer| consumer.checkpoint.clone())),
+        status: ReaderCheck::Unchecked,
+    }
+}
+
+/// A consumer that is known by the checkpoint of its appends alone: it may read every type.
+fn of_tracked(consumer: &TrackedConsumer) -> ImpactedReader {
+    ImpactedReader {
+        kind: ReaderKind::Consumer,
+        name: consumer.name.to_string(),
+        fields: Vec::new(),
+        understands: None,
+        last_read_at: consumer.moved_at,
+        checkpoint: Some(consumer.checkpoint.clone()),
         status: ReaderCheck::Unchecked,
     }
 }

@@ -137,7 +137,7 @@ impl Registry {
     /// # Errors
     /// The storage failed.
     pub async fn readers(&self) -> Result<Vec<ReaderStatus>, RegistryError> {
-        Ok(self.inner.readers.list().await?)
+        Ok(self.inner.readers.list(self.now()).await?)
     }
 
     /// Forgets a reader that reads no more, so that no break waits for it.
@@ -146,7 +146,7 @@ impl Registry {
     /// [`RegistryError::NotFound`] where nobody of that name is known, and [`RegistryError::State`] where it follows the log
     /// now.
     pub async fn forget_reader(&self, name: &str) -> Result<(), RegistryError> {
-        self.inner.readers.forget(name).await
+        self.inner.readers.forget(name, self.now()).await
     }
 
     /// Keeps up with other servers until the future is dropped.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pacioli_api::schemas::ReaderStatus;
 use pacioli_core::schemas::{NamedReader, RegistryStore};
-use pacioli_core::{Checkpoint, Clock, EventType, ReadError};
+use pacioli_core::{Checkpoint, Clock, EventType, ReadError, Timestamp};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -19,6 +19,9 @@ use super::{Registry, RegistryError};
 
 /// How often a reader that goes on is written down at most.
 const PAUSE: Duration = Duration::from_secs(10);
+/// How long a reader that follows the log counts as one that does after it was written down, for other servers: one whose
+/// server died does not stay for ever.
+const LIVE_FOR: Duration = Duration::from_secs(60);
 /// Readers that this process remembers at most, beside those that follow the log now.
 const KNOWN_MAX: usize = 10_000;
 /// Series of skipped events at most; what comes beyond is counted together.
@@ -39,8 +42,10 @@ pub(super) struct Known {
     pub(super) latest: NamedReader,
     /// When it was last written down.
     noted: Instant,
-    /// How many subscriptions have its name now.
-    pub(super) live: usize,
+    /// How many subscriptions of this process have its name now.
+    live: usize,
+    /// Until when, at the latest, this process wrote down that it follows the log.
+    said: Option<Timestamp>,
     skipped: u64,
 }
 
@@ -54,9 +59,9 @@ impl Readers {
     }
 
     /// How all of them are, by name.
-    pub(super) async fn list(&self) -> Result<Vec<ReaderStatus>, ReadError> {
+    pub(super) async fn list(&self, now: Timestamp) -> Result<Vec<ReaderStatus>, ReadError> {
         let all = self.all().await?;
-        Ok(all.iter().map(|known| ReaderStatus::new(&known.latest, known.live > 0, known.skipped)).collect())
+        Ok(all.iter().map(|known| ReaderStatus::new(&known.latest, known.is_live(now), known.skipped)).collect())
     }
 
     /// All of them by name, as the store knows them, or this process where it knows more.
@@ -66,23 +71,31 @@ impl Readers {
             stored.iter().map(|reader| (reader.name.clone(), Known::new(reader))).collect();
         for (name, known) in &*self.known() {
             // One that another server forgot is not brought back by what is remembered here.
-            let is_newer = all.get(name).is_some_and(|stored| stored.latest.read_at <= known.latest.read_at);
+            let stored = all.get(name).map(|stored| &stored.latest);
+            let is_newer = stored.is_some_and(|stored| stored.read_at <= known.latest.read_at);
+            // What this process said of it itself, it knows better; what another one said since is of a later time.
+            let elsewhere = stored.and_then(|stored| stored.live_until).filter(|until| Some(*until) > known.said);
+            let known =
+                Known { latest: NamedReader { live_until: elsewhere, ..known.latest.clone() }, ..known.clone() };
             if is_newer || known.live > 0 {
-                all.insert(name.clone(), known.clone());
+                all.insert(name.clone(), known);
+            } else if let Some(stored) = all.get_mut(name) {
+                stored.latest.live_until = elsewhere;
             }
         }
         Ok(all.into_values().collect())
     }
 
-    pub(super) async fn forget(&self, name: &str) -> Result<(), RegistryError> {
-        if self.known().get(name).is_some_and(|known| known.live > 0) {
+    pub(super) async fn forget(&self, name: &str, now: Timestamp) -> Result<(), RegistryError> {
+        if self.all().await?.iter().any(|known| *known.latest.name == *name && known.is_live(now)) {
             return Err(RegistryError::State(format!("`{name}` follows the log now; end it first, or let it go on")));
         }
         self.known().remove(name);
         match self.rows.forget_reader(name).await? {
             true => Ok(()),
             false => Err(RegistryError::NotFound(format!(
-                "no reader is called `{name}`; `pacioli schema impact TYPE` and GET /v1/readers show those that there are"
+                "no reader gave the name `{name}`; `pacioli schema readers` and GET /v1/readers show those that did. A consumer \
+                 that is known by the checkpoint of its appends stays: acknowledge it"
             ))),
         }
     }
@@ -160,6 +173,7 @@ impl Noting {
                 read_at: self.registry.inner.clock.now(),
                 checkpoint: checkpoint.cloned().or_else(|| known.latest.checkpoint.take()),
                 waits_for: waits_for.map(Box::from),
+                live_until: (known.live > 0).then(|| after(self.registry.inner.clock.now(), LIVE_FOR)),
                 ..reader.clone()
             };
             let waits_for_another = known.latest.waits_for != waited_for;
@@ -167,6 +181,7 @@ impl Noting {
                 return;
             }
             known.noted = Instant::now();
+            known.said = known.latest.live_until.or(known.said);
             known.latest.clone()
         };
         write(&*readers.rows, latest).await;
@@ -175,8 +190,18 @@ impl Noting {
 
 impl Known {
     fn new(reader: &NamedReader) -> Known {
-        Known { latest: reader.clone(), noted: Instant::now(), live: 0, skipped: 0 }
+        Known { latest: reader.clone(), noted: Instant::now(), live: 0, said: None, skipped: 0 }
     }
+
+    /// Whether it follows the log, at this server or at another one.
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        self.live > 0 || self.latest.live_until.is_some_and(|until| until > now)
+    }
+}
+
+/// A time so much later.
+fn after(at: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
 }
 
 async fn write(rows: &dyn RegistryStore, reader: NamedReader) {
@@ -198,6 +223,9 @@ impl Drop for Live {
             let Some(known) = all.get_mut(&reader.name) else { return };
             known.live -= 1;
             known.noted = Instant::now();
+            if known.live == 0 {
+                known.latest.live_until = Some(registry.inner.clock.now());
+            }
             known.latest.clone()
         };
         let rows = Arc::clone(&registry.inner.rows);

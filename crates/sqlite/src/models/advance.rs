@@ -12,6 +12,7 @@ use pacioli_projection::engine::{Advance, AdvanceError, Advanced};
 use super::build::{BuildFile, Writing};
 use super::events::{self, Wanted};
 use super::handlers::{Applier, ApplyError, Handlers};
+use super::shapes;
 use crate::error::Error;
 use crate::store::Shared;
 
@@ -83,10 +84,12 @@ pub(super) fn advance(
         let applied = found.events.len() as u64;
         let moved = params![worker, partition.0, found.up_to.0 as i64, applied as i64];
         writing.conn.prepare_cached(sql!("models/move_progress"))?.execute(moved)?;
+        let passed_over = found.passed_over();
+        shapes::count_passed_over(&writing.conn, sql!("models/count_passed_over"), &passed_over)?;
         crash_point("advance:before-commit");
         commit(&writing.conn, &found.events)?;
         crash_point("advance:after-commit");
-        file.moved(worker, partition, found.up_to, applied);
+        file.moved(worker, partition, found.up_to, applied, passed_over);
         Ok(Advanced { position: found.up_to, events: applied })
     });
     Ok(advanced?)

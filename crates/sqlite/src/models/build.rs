@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use pacioli_core::place::Position;
-use pacioli_core::schemas::Gate;
+use pacioli_core::schemas::{Gate, OnNewer};
 use pacioli_core::store::Epochs;
-use pacioli_core::{Checkpoint, Epoch, Partition};
+use pacioli_core::{Checkpoint, Epoch, EventType, Partition};
 use pacioli_projection::Projection;
-use pacioli_projection::engine::{BuildNumber, Progress};
+use pacioli_projection::engine::{BuildNumber, PassedOver, Progress};
 
 use super::batch::Batch;
 use super::events::Ahead;
@@ -38,9 +38,16 @@ pub(super) struct BuildFile {
     pub(super) handlers: Handlers,
     writing: Mutex<Option<Writing>>,
     /// Where it stands as of the last commit of this process.
-    progress: Mutex<Vec<Progress>>,
+    stands: Mutex<Stands>,
     /// Events read ahead of what was applied.
     pub(super) ahead: Mutex<Option<Ahead>>,
+}
+
+/// Where a build stands, and what it passed over on the way there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stands {
+    pub(super) progress: Vec<Progress>,
+    pub(super) passed_over: PassedOver,
 }
 
 /// The connection that writes, with the relation `batch` where a statement reads it.
@@ -56,13 +63,13 @@ impl BuildFile {
         path: PathBuf,
         projection: &Projection,
         gate: Option<&Arc<dyn Gate>>,
-        progress: Vec<Progress>,
+        stands: Stands,
     ) -> BuildFile {
         BuildFile {
             path,
             handlers: Handlers::new(projection, gate),
             writing: Mutex::new(None),
-            progress: Mutex::new(progress),
+            stands: Mutex::new(stands),
             ahead: Mutex::new(None),
         }
     }
@@ -97,25 +104,34 @@ impl BuildFile {
     }
 
     /// Where it stands.
-    pub(super) fn progress(&self) -> MutexGuard<'_, Vec<Progress>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn stands(&self) -> MutexGuard<'_, Stands> {
+        self.stands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads anew where it stands, for a build that something else writes.
-    pub(super) fn refresh_progress(&self) -> Result<()> {
+    pub(super) fn refresh_stands(&self) -> Result<()> {
         let conn = open_reader(&self.path)?;
-        *self.progress() = read_progress(&conn)?;
+        *self.stands() = read_stands(&conn)?;
         Ok(())
     }
 
     /// Notes where a worker stands once that is committed.
-    pub(super) fn moved(&self, worker: u16, partition: Partition, position: Position, events: u64) {
-        let mut progress = self.progress();
-        if let Some(stands) =
-            progress.iter_mut().find(|stands| stands.worker == worker && stands.partition == partition)
-        {
-            stands.position = position;
-            stands.events += events;
+    pub(super) fn moved(
+        &self,
+        worker: u16,
+        partition: Partition,
+        position: Position,
+        events: u64,
+        passed_over: PassedOver,
+    ) {
+        let mut stands = self.stands();
+        let is_it = |stands: &&mut Progress| stands.worker == worker && stands.partition == partition;
+        if let Some(progress) = stands.progress.iter_mut().find(is_it) {
+            progress.position = position;
+            progress.events += events;
+        }
+        for (event_type, events) in passed_over {
+            *stands.passed_over.entry(event_type).or_default() += events;
         }
     }
 }
@@ -181,6 +197,7 @@ pub(super) fn create(
         })?;
     }
     conn.execute_batch(sql!("models/create_progress"))?;
+    conn.execute_batch(sql!("models/create_passed_over"))?;
     conn.execute_batch(sql!("models/create_skipped"))?;
     conn.execute_batch(sql!("models/create_build"))?;
     let row = params![projection.name.as_str(), number.0, projection.hash, head.epoch().0];
@@ -208,6 +225,23 @@ pub(super) fn read_progress(conn: &Connection) -> Result<Vec<Progress>> {
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The same, with what it passed over on the way, as of one moment.
+pub(super) fn read_stands(conn: &Connection) -> Result<Stands> {
+    let moment = conn.unchecked_transaction()?;
+    let progress = read_progress(&moment)?;
+    // Files of builds that began before it was counted have no table for it.
+    let tables: i64 = moment.query_row(sql!("count_tables"), ["pacioli_passed_over"], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(Stands { progress, passed_over: PassedOver::new() });
+    }
+    let mut statement = moment.prepare_cached(sql!("models/list_passed_over"))?;
+    let rows = statement.query_map([], |row| {
+        let events = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+        Ok((EventType::from_storage(row.get::<_, String>(0)?), events))
+    })?;
+    Ok(Stands { progress, passed_over: rows.collect::<rusqlite::Result<_>>()? })
 }
 
 /// The least position of each partition.
@@ -242,7 +276,7 @@ pub(super) fn inspect(
     number: BuildNumber,
     epochs: &Epochs,
     head: &Checkpoint,
-) -> std::result::Result<Vec<Progress>, Unusable> {
+) -> std::result::Result<Stands, Unusable> {
     if !path.exists() {
         return Err(Unusable::Damaged("its file is missing".to_owned()));
     }
@@ -277,7 +311,10 @@ pub(super) fn inspect(
     if Epoch(epoch) != head.epoch() {
         let carried = conn.execute(sql!("models/write_build_epoch"), [head.epoch().0]);
         carried.map_err(|error| damaged(error.into()))?;
-        return read_progress(&conn).map_err(damaged);
     }
-    Ok(progress)
+    // Nothing is written to a file that needs none of it.
+    if projection.on_newer == OnNewer::Skip {
+        conn.execute_batch(sql!("models/create_passed_over")).map_err(|error| damaged(error.into()))?;
+    }
+    read_stands(&conn).map_err(damaged)
 }

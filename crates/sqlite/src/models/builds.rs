@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use pacioli_projection::engine::{Build, BuildNumber, Role};
 use pacioli_projection::file::Name;
 
-use super::build::BuildFile;
+use super::build::{BuildFile, Stands};
 use super::catalogue::Listed;
 use super::window::Window;
 use crate::error::{Error, Result};
@@ -52,12 +52,14 @@ impl Known {
     /// As the contract says it.
     pub(super) fn as_build(&self) -> Build {
         let listed = &self.listed;
+        let Stands { progress, passed_over } = self.file.stands().clone();
         Build {
             projection: Arc::clone(&listed.projection),
             number: listed.number,
             role: listed.role,
             state: listed.state.clone(),
-            progress: self.file.progress().clone(),
+            progress,
+            passed_over,
             workers: listed.workers,
             began_at: listed.began_at,
             served_at: listed.served_at,

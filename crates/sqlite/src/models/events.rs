@@ -8,10 +8,12 @@ use pacioli_core::place::Position;
 use pacioli_core::schemas::Withheld;
 use pacioli_core::store::PayloadChoice;
 use pacioli_core::subscription::Scan;
-use pacioli_core::{Partition, RecordedEvent};
+use pacioli_core::{EventType, Partition, RecordedEvent};
+use pacioli_projection::engine::PassedOver;
 
 use super::build::BuildFile;
 use super::handlers::Handlers;
+use super::shapes::{self, Brought};
 use crate::error::Result;
 use crate::store::{self, Shared};
 
@@ -33,10 +35,12 @@ pub(super) struct Wanted {
 }
 
 /// Events in order, and up to where they are complete.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     pub(super) events: Vec<Arc<RecordedEvent>>,
     pub(super) up_to: Position,
+    /// What lies between and is passed over, because the projection does not understand it.
+    pub(super) passed_over: Vec<(Position, EventType)>,
     /// The event behind them, where the projection does not understand it and stops before it.
     pub(super) withheld: Option<Box<Withheld>>,
 }
@@ -87,9 +91,15 @@ impl Found {
         if self.events.len() > events_max {
             self.events.truncate(events_max);
             self.up_to = self.events.last().map_or(self.up_to, |last| last.position);
+            self.passed_over.retain(|(position, _)| *position <= self.up_to);
             self.withheld = None;
         }
         self
+    }
+
+    /// How many events of each type are passed over.
+    pub(super) fn passed_over(&self) -> PassedOver {
+        shapes::count(&self.passed_over)
     }
 }
 
@@ -110,7 +120,7 @@ pub(super) fn read_some(
         None => stored(shared, handlers, wanted)?,
     };
     found.events.retain(|event| is_taken(event));
-    found.withheld = handlers.shapes().bring(&mut found.events);
+    Brought { passed_over: found.passed_over, withheld: found.withheld } = handlers.shapes().bring(&mut found.events);
     if let Some(withheld) = &found.withheld {
         found.up_to = withheld.place.position.before();
     }
@@ -120,7 +130,7 @@ pub(super) fn read_some(
 /// Reads events as they are stored.
 fn stored(shared: &Shared, handlers: &Handlers, wanted: Wanted) -> Result<Found> {
     store::read_here(shared, |reader| {
-        let mut found = Found { events: Vec::new(), up_to: wanted.after, withheld: None };
+        let mut found = Found { up_to: wanted.after, ..Found::default() };
         let mut bytes = 0;
         loop {
             let scanned = reader.scan(&Scan {
@@ -152,7 +162,7 @@ fn recent(shared: &Shared, handlers: &Handlers, wanted: Wanted) -> Option<Found>
         return None;
     }
     let events = shared.recent.after(wanted.partition, wanted.after, positions)?;
-    let mut found = Found { events: Vec::new(), up_to: wanted.after, withheld: None };
+    let mut found = Found { up_to: wanted.after, ..Found::default() };
     for event in events {
         found.up_to = event.position;
         if handlers.wants(&event) {

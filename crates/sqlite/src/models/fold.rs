@@ -150,7 +150,7 @@ impl Fold<'_> {
             });
             let mut stands = after;
             for found in receiver {
-                let Found { events, up_to, withheld } = found?;
+                let Found { events, up_to, withheld, .. } = found?;
                 if bounds.are_over() {
                     return Err(FoldError::Over);
                 }

@@ -9,12 +9,14 @@ use tokio::sync::Semaphore;
 use pacioli_core::Timestamp;
 use pacioli_core::place::{Checkpoint, Place};
 use pacioli_core::store::StoreError;
-use pacioli_projection::engine::{Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, Role, State};
+use pacioli_projection::engine::{
+    Advance, AdvanceError, Advanced, Build, BuildNumber, EngineError, PassedOver, Progress, Role, State,
+};
 use pacioli_projection::file::{Finding, Mode, Name, Severity};
 use pacioli_projection::{Projection, crash_point};
 
 use super::advance::{self, of_read_model};
-use super::build::{self, BuildFile, Durability, Unusable};
+use super::build::{self, BuildFile, Durability, Stands, Unusable};
 use super::builds::{Builds, Known};
 use super::catalogue::{self, Catalogue, Listed};
 use super::check;
@@ -23,6 +25,7 @@ use super::events::{self, Wanted};
 use super::files::{self, Files};
 use super::past::Folds;
 use super::readers::Readers;
+use super::shapes;
 use super::sync::{self, NotSwapped};
 use super::{LOOKUPS_MAX, Models, QUERIES_MAX, QUESTIONS_OF_PAST_MAX};
 use crate::error::{Error, Result as InnerResult};
@@ -76,16 +79,16 @@ fn open_files(store: &SqliteStore, files: &Files) -> InnerResult<(Catalogue, Bui
     for listed in listed {
         let path = files.build(&listed.projection.name, listed.number);
         // The writer looked at those that it runs when the store was opened, and they move all the time.
-        let (listed, progress) = if sync::stands(shared, &listed.projection.name, listed.number).is_some() {
-            (listed, Vec::new())
+        let (listed, stands) = if sync::stands(shared, &listed.projection.name, listed.number).is_some() {
+            (listed, Stands::default())
         } else {
             match build::inspect(&path, &listed.projection, listed.number, &shared.epochs, &head) {
-                Ok(progress) => (listed, progress),
+                Ok(stands) => (listed, stands),
                 Err(why) => start_again(&mut catalogue, files, &head, shared.clock.now(), listed, &why)?,
             }
         };
         let path = files.build(&listed.projection.name, listed.number);
-        let file = BuildFile::new(path, &listed.projection, shared.gate.as_ref(), progress);
+        let file = BuildFile::new(path, &listed.projection, shared.gate.as_ref(), stands);
         all.push(Known { listed, file: Arc::new(file) });
     }
     Ok((catalogue, Builds::new(all)))
@@ -99,7 +102,7 @@ pub(super) fn start_again(
     now: Timestamp,
     old: Listed,
     why: &Unusable,
-) -> InnerResult<(Listed, Vec<pacioli_projection::engine::Progress>)> {
+) -> InnerResult<(Listed, Stands)> {
     let (name, number) = (old.projection.name.clone(), old.number);
     let reason = match why {
         Unusable::Damaged(reason) | Unusable::AheadOfLog(reason) => reason,
@@ -116,8 +119,8 @@ pub(super) fn start_again(
     })?;
     // Where this fails it is a leftover of the next start.
     let _ = files::remove_database(&files.build(&name, old.number));
-    let progress = build::read_progress(&build::open_reader(&files.build(&name, new.number))?)?;
-    Ok((new, progress))
+    let stands = build::read_stands(&build::open_reader(&files.build(&name, new.number))?)?;
+    Ok((new, stands))
 }
 
 /// An error of the catalogue or a build's file.
@@ -140,10 +143,9 @@ impl Models {
                 Some(known) => Arc::clone(&known.file),
                 None => {
                     let path = self.files.build(&listed.projection.name, listed.number);
-                    let progress =
-                        build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_progress(&c));
-                    let progress = progress.map_err(engine_error)?;
-                    Arc::new(BuildFile::new(path, &listed.projection, self.shared().gate.as_ref(), progress))
+                    let stands = build::open_reader(&path).map_err(Error::from).and_then(|c| build::read_stands(&c));
+                    let stands = stands.map_err(engine_error)?;
+                    Arc::new(BuildFile::new(path, &listed.projection, self.shared().gate.as_ref(), stands))
                 }
             };
             all.push(Known { listed, file });
@@ -278,7 +280,7 @@ impl Models {
             }
         }
         if known.is_run_by_writer() {
-            known.file.refresh_progress().map_err(engine_error)?;
+            known.file.refresh_stands().map_err(engine_error)?;
             self.pass_over(&known, place)?;
             return self.set_state_of_sync(&known, &State::Running);
         }
@@ -290,20 +292,31 @@ impl Models {
 
     /// Moves the progress over one event. Synced, so that nobody has to skip it again after a power cut.
     fn pass_over(&self, known: &Known, place: Place) -> Result<(), EngineError> {
-        let stands = known.file.progress().iter().find(|stands| stands.partition == place.partition).copied();
+        let of_partition = |stands: &&Progress| stands.partition == place.partition;
+        let stands = known.file.stands().progress.iter().find(of_partition).copied();
         let after = stands.map(|stands| stands.position).unwrap_or_default();
         if after >= place.position {
             return Ok(());
         }
-        let wanted = Wanted { partition: place.partition, after, up_to: place.position, events_max: 1 };
-        let next = match events::read(self.shared(), &known.file.handlers, wanted) {
-            Ok(found) => {
-                let withheld = found.withheld.map(|withheld| withheld.place);
-                found.events.first().map(|event| event.place()).or(withheld)
+        let mut passed_over = Vec::new();
+        let mut wanted = Wanted { partition: place.partition, after, up_to: place.position, events_max: 1 };
+        // What it does not understand and passes over by itself may lie before the event.
+        let next = loop {
+            match events::read(self.shared(), &known.file.handlers, wanted) {
+                Ok(found) => {
+                    let withheld = found.withheld.map(|withheld| withheld.place);
+                    let next = found.events.first().map(|event| event.place()).or(withheld);
+                    passed_over.extend(found.passed_over);
+                    if next.is_some() || found.up_to >= place.position || found.up_to <= wanted.after {
+                        break next;
+                    }
+                    wanted.after = found.up_to;
+                }
+                Err(Error::Damaged { place, .. }) => break Some(place),
+                Err(error) => return Err(engine_error(error)),
             }
-            Err(Error::Damaged { place, .. }) => Some(place),
-            Err(error) => return Err(engine_error(error)),
         };
+        let passed_over: PassedOver = shapes::count(&passed_over);
         // A damaged event may be in no index any more, and then nothing is found up to it.
         if next.is_some_and(|next| next != place) {
             return Err(EngineError::Refused(format!(
@@ -324,12 +337,13 @@ impl Models {
                 place.position.0 as i64,
                 0
             ])?;
+            shapes::count_passed_over(conn, sql!("models/count_passed_over"), &passed_over)?;
             conn.prepare_cached(sql!("commit"))?.execute([])?;
             conn.execute_batch(sql!("models/do_not_sync_commits"))?;
             Ok(())
         });
         skipped.map_err(engine_error)?;
-        known.file.moved(0, place.partition, place.position, 0);
+        known.file.moved(0, place.partition, place.position, 0, passed_over);
         Ok(())
     }
 

@@ -33,7 +33,7 @@ mod past;
 mod paths;
 mod query;
 mod readers;
-mod shapes;
+pub(crate) mod shapes;
 pub(crate) mod sync;
 mod text;
 mod values;
@@ -49,6 +49,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use pacioli_core::place::{Checkpoint, Place};
+use pacioli_core::schemas::Gate;
 use pacioli_core::store::StoreError;
 use pacioli_projection::Projection;
 use pacioli_projection::answer::Answer;
@@ -174,6 +175,10 @@ impl Models {
 impl Engine for SqliteModels {
     fn abilities(&self) -> Abilities {
         Abilities { sync: true, workers_max: 1 }
+    }
+
+    fn gate(&self) -> Option<Arc<dyn Gate>> {
+        self.models.shared().gate.clone()
     }
 
     async fn head(&self) -> Result<Checkpoint, StoreError> {
@@ -339,7 +344,7 @@ impl Engine for SqliteModels {
                 let number = known.listed.number;
                 Ok(Some((number, self.blocking(move |models| models.progress_of_sync(&known)).await?)))
             }
-            known => Ok(known.map(|known| (known.listed.number, known.file.progress().clone()))),
+            known => Ok(known.map(|known| (known.listed.number, known.file.stands().progress.clone()))),
         }
     }
 }

@@ -172,7 +172,7 @@ impl Models {
         if cut.occurred_by.is_some() {
             return Ok(());
         }
-        let stands = super::build::checkpoint(&build.file.progress(), cut.up_to.partitions(), cut.up_to.epoch());
+        let stands = super::build::checkpoint(&build.file.stands().progress, cut.up_to.partitions(), cut.up_to.epoch());
         if cut.up_to.covers(&stands) {
             copies::copy(&build.file.path, scratch)?;
             // It may have gone on meanwhile, past the moment.

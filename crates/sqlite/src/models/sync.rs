@@ -177,7 +177,7 @@ impl Models {
     /// One of them.
     pub(super) fn as_build(&self, known: &Known) -> Build {
         if known.is_run_by_writer()
-            && let Err(error) = known.file.refresh_progress()
+            && let Err(error) = known.file.refresh_stands()
         {
             tracing::warn!(projection = %known.listed.projection.name, %error, "where it stands cannot be read now");
         }
@@ -191,12 +191,13 @@ impl Models {
         let Listed { projection, number, .. } = &known.listed;
         match stands(self.shared(), &projection.name, *number) {
             Some(SyncStands { behind: None, .. }) => {
-                let counted = known.file.progress();
+                let counted = known.file.stands();
                 let at_head = |head: Place| Progress {
                     worker: 0,
                     partition: head.partition,
                     position: head.position,
                     events: counted
+                        .progress
                         .iter()
                         .find(|stands| stands.partition == head.partition)
                         .map_or(0, |stands| stands.events),

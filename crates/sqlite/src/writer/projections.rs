@@ -27,16 +27,17 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use pacioli_core::append::Refusal;
-use pacioli_core::place::Checkpoint;
+use pacioli_core::place::{Checkpoint, Position};
 use pacioli_core::schemas::Gate;
 use pacioli_core::store::StoreError;
-use pacioli_core::{RecordedEvent, Timestamp};
+use pacioli_core::{EventType, RecordedEvent, Timestamp};
 use pacioli_projection::Projection;
-use pacioli_projection::engine::{BuildNumber, Failed};
+use pacioli_projection::engine::{BuildNumber, Failed, PassedOver};
 use pacioli_projection::file::Name;
 
 use crate::error::Error;
 use crate::models::handlers::{Applier, ApplyError, Handlers};
+use crate::models::shapes::count_passed_over;
 use attach::Attached;
 
 pub(crate) use attach::relations;
@@ -198,6 +199,8 @@ impl SyncProjections {
                     attached,
                     applier: Applier::new(&served.build.handlers, conn),
                     wanted: Vec::new(),
+                    passing: Vec::new(),
+                    passed_over: PassedOver::new(),
                     applied: Vec::new(),
                 });
             }
@@ -223,6 +226,10 @@ struct RunningProjection<'c> {
     applier: Applier<'c>,
     /// The events of the append that it wants.
     wanted: Vec<Arc<RecordedEvent>>,
+    /// What it passes over of that append.
+    passing: Vec<(Position, EventType)>,
+    /// What it passed over.
+    passed_over: PassedOver,
     /// How many events of each partition it took.
     applied: Vec<u64>,
 }
@@ -293,9 +300,11 @@ impl Running<'_> {
         for projection in &mut self.projections {
             projection.wanted.clear();
             projection.wanted.extend(events.iter().filter(|event| projection.served.wants(event)).cloned());
-            if let Some(withheld) = projection.served.build.handlers.shapes().bring(&mut projection.wanted) {
+            let brought = projection.served.build.handlers.shapes().bring(&mut projection.wanted);
+            if let Some(withheld) = brought.withheld {
                 return Err(projection.refused(withheld.to_string()));
             }
+            projection.passing = brought.passed_over;
             projection.take(self.conn)?;
         }
         Ok(())
@@ -314,6 +323,8 @@ impl Running<'_> {
                     return Err(RunError::Moved(projection.index));
                 }
             }
+            count_passed_over(self.conn, &projection.attached.count_passed_over, &projection.passed_over)
+                .map_err(|error| projection.failed(error.into()))?;
         }
         Ok(())
     }
@@ -343,6 +354,9 @@ impl RunningProjection<'_> {
     }
 
     fn count(&mut self) {
+        for (_, event_type) in self.passing.drain(..) {
+            *self.passed_over.entry(event_type).or_default() += 1;
+        }
         for event in self.wanted.drain(..) {
             let partition = event.partition.index();
             if self.applied.len() <= partition {

@@ -250,16 +250,68 @@ async fn a_projection_that_skips_passes_over_what_it_does_not_understand() {
     let stands = build(&models, "balances", Role::Serving).await;
     let head = store.head().await.expect("the head");
     assert_eq!((stands.checkpoint(&head), stands.progress[0].events), (head, 120));
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 120)]);
     let verified =
         models.verify(&name("balances"), BuildNumber(1), Sample::All, &|_| {}).await.expect("it is compared");
     assert_eq!(verified.different, 0, "{:?}", verified.differences);
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 120)], "a fold counts nothing");
 
-    // What the catalogue keeps says it still.
+    // What the catalogue keeps says it still, and a file that was made before it was counted counts from now on.
     drop(models);
     let models = super::support::models(&store);
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 120)]);
+    drop(models);
+    let file = directory.path().join("read-models").join("balances.1.db");
+    let conn = rusqlite::Connection::open(file).expect("the file of the build");
+    conn.execute_batch("DROP TABLE pacioli_passed_over").expect("it is of an older version");
+    drop(conn);
+    let models = super::support::models(&store);
+    assert_eq!(passed_over(&models, Role::Serving).await, []);
     append(&store, "account-1", vec![new(1_000), old(1_001)]).await;
     to_head(&models, "balances", Role::Serving, 100).await.expect("it goes on");
     assert_eq!(rows(&models, "SELECT sum(cents) FROM balances").await, [[Value::Int(sum + 1_001)]]);
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 1)]);
+
+    // A rebuild counts from the start of the log, whatever the size of its steps.
+    for (number, step) in [(2, 1), (3, 7), (4, 1_000)] {
+        models.begin(&projection(&text), 1).await.expect("a build");
+        assert_eq!(passed_over(&models, Role::Filling).await, []);
+        to_head(&models, "balances", Role::Filling, step).await.expect("it fills");
+        assert_eq!(passed_over(&models, Role::Filling).await, [("Deposited".to_owned(), 121)], "in steps of {step}");
+        models.swap(&name("balances"), BuildNumber(number)).await.expect("it serves");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_before_an_event_that_somebody_skips_is_counted_and_nothing_of_it_is_lost() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (store, _) = open_with_gate(directory.path());
+    register(&store, renamed()).await;
+    append(&store, "account-1", vec![new(1), new(2), old(3), new(4), old(5)]).await;
+    let models = models(&store);
+    let text = balances_with("-- schemas: Deposited ^1\n-- on-newer: skip", "amount");
+    models.begin(&projection(&text), 1).await.expect("a build");
+    let skip = async |position: u64| {
+        let place = Place { partition: Partition::ZERO, position: Position(position) };
+        let failed = Failed { place, error: "it failed".to_owned(), at: Timestamp::default() };
+        models.set_state(&name("balances"), BuildNumber(1), State::Failed(failed)).await.expect("it failed");
+        models.skip(&name("balances"), BuildNumber(1), place).await
+    };
+    // The record of the change is the first event, and the third deposit is to be applied before the last is skipped.
+    let Err(EngineError::Refused(said)) = skip(6).await else { panic!("an event before it would be lost") };
+    assert!(said.contains("0:6 is not the next event"), "{said}");
+    assert_eq!(passed_over(&models, Role::Serving).await, []);
+    skip(4).await.expect("two that it does not understand lie before");
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 2)]);
+    to_head(&models, "balances", Role::Serving, 100).await.expect("it goes on");
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 3)]);
+    assert_eq!(rows(&models, "SELECT sum(cents) FROM balances").await, [[Value::Int(5)]]);
+}
+
+/// What a build passed over, by type.
+async fn passed_over(models: &SqliteModels, role: Role) -> Vec<(String, u64)> {
+    let build = build(models, "balances", role).await;
+    build.passed_over.iter().map(|(event_type, events)| (event_type.to_string(), *events)).collect()
 }
 
 async fn sums(models: &SqliteModels) -> Vec<Vec<Value>> {
@@ -303,7 +355,10 @@ async fn a_sync_projection_sees_the_newest_shape_or_refuses_the_append() {
         assert_eq!(verified.different, 0, "{lines}: {:?}", verified.differences);
         drop((models, store));
         let (store, _) = open_with_gate(directory.path());
-        assert_eq!(sums(&super::support::models(&store)).await, expected, "{lines}: opened again");
+        let models = super::support::models(&store);
+        assert_eq!(sums(&models).await, expected, "{lines}: opened again");
+        let over: &[(String, u64)] = if lines.contains("skip") { &[("Deposited".to_owned(), 2)] } else { &[] };
+        assert_eq!(passed_over(&models, Role::Serving).await, over, "{lines}");
     }
 }
 
@@ -359,4 +414,28 @@ async fn without_a_gate_or_a_schema_everything_comes_as_it_is_stored() {
     let stops = stops.replace("-- version: 1", "-- version: 1\n-- schemas: Deposited ^1");
     models.begin(&projection(&stops), 1).await.expect("a build");
     to_head(&models, "other", Role::Serving, 100).await.expect("nobody knows what it does not understand");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_projection_counts_what_it_passes_over_with_the_appends_that_are_stored() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (store, _) = open_with_gate(directory.path());
+    register(&store, renamed()).await;
+    append(&store, "account-1", vec![old(1), new(2)]).await;
+    let models = models(&store);
+    let text = balances_with("-- mode: sync\n-- schemas: Deposited ^1\n-- on-newer: skip", "amount")
+        .replace("CHECK (cents >= 0)", "CHECK (cents < 100)");
+    assert!(text.contains("cents < 100"), "{text}");
+    models.begin(&projection(&text), 1).await.expect("a build");
+    // It is the writer that takes it to the head.
+    models.swap(&name("balances"), BuildNumber(1)).await.expect("it serves");
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 1)]);
+    // One append after the other in one batch, and the second is refused with what it would have passed over.
+    let to = |events| Append::to(stream("account-1"), ExpectedVersion::Any, events);
+    let appends = [vec![new(3), old(4)], vec![new(5), old(1_000)], vec![new(6)], vec![new(7), new(8)]];
+    let outcomes = futures::future::join_all(appends.map(|events| store.append(to(events)))).await;
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Ok(AppendOutcome::Refused(_)))).count();
+    assert_eq!(refused, 1, "{outcomes:?}");
+    assert_eq!(passed_over(&models, Role::Serving).await, [("Deposited".to_owned(), 5)]);
+    assert_eq!(sums(&models).await, [[Value::Int(5), Value::Int(2)]]);
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::told;
 use crate::failure::Failure;
-use crate::output::{Column, Form, OutputArgs, Table, say};
+use crate::output::{Column, Form, OutputArgs, Table, grouped, say};
 use crate::read_models::ReadModelsDoor;
 use crate::target::StoreArgs;
 
@@ -16,6 +16,7 @@ const COLUMNS: &[Column] = &[
     Column::text("MODE", 8),
     Column::text("STATE", 12),
     Column::text("CHECKPOINT", 24),
+    Column::number("PASSED OVER"),
     Column::text("TABLES", 60),
 ];
 
@@ -48,7 +49,8 @@ impl List {
                         let status = told.status;
                         let version = status.version.map_or("-".to_owned(), |version| version.to_string());
                         let tables = status.tables.join(", ");
-                        vec![status.name, version, status.mode, status.state, status.checkpoint, tables]
+                        let passed_over = grouped(status.passed_over.values().sum());
+                        vec![status.name, version, status.mode, status.state, status.checkpoint, passed_over, tables]
                     })
                     .collect();
                 Table::new(COLUMNS).print(&mut out, &rows)?;

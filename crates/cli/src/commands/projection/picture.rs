@@ -61,6 +61,10 @@ fn rest(status: &Status) -> String {
     if let Some(eta) = status.eta_seconds {
         parts.push(format!("{} to go", human_seconds(eta)));
     }
+    let passed_over: u64 = status.passed_over.values().sum();
+    if passed_over > 0 {
+        parts.push(format!("{} passed over", grouped(passed_over)));
+    }
     if status.stalled {
         parts.push(format!("no progress for {}", human_seconds(status.stalled_seconds)));
     }
@@ -75,6 +79,16 @@ pub(super) fn details(status: &Status) -> Vec<String> {
         format!("checkpoint  {}", plain(&status.checkpoint)),
         format!("tables      {}", plain(&status.tables.join(", "))),
     ];
+    if let Some(awaited) = &status.waits_for {
+        lines.push(format!("waits for   {}", plain(awaited)));
+    }
+    for (of_type, events) in &status.passed_over {
+        lines.push(format!(
+            "passed over {} of {}, in versions that it does not understand",
+            grouped(*events),
+            plain(of_type)
+        ));
+    }
     if let Some(runner) = &status.runner {
         lines.push(format!("run by      {}", plain(runner)));
     }
@@ -118,7 +132,10 @@ mod tests {
     #[test]
     fn a_line_says_how_it_is() {
         let all = [
-            told(r#"{"name":"funnel","version":1,"building":null,"state":"running","checkpoint":"0:9"}"#),
+            told(
+                r#"{"name":"funnel","version":1,"building":null,"state":"running","checkpoint":"0:9",
+                   "passed_over":{"OrderPlaced":1200,"OrderPaid":1}}"#,
+            ),
             told(
                 r#"{"name":"status_by_id","version":1,"building":2,"state":"rebuilding","checkpoint":"0:9","lag_events":0,
                    "events_per_second":230000.4,"eta_seconds":3.2,"progress":0.625}"#,
@@ -130,7 +147,7 @@ mod tests {
             ),
         ];
         let expected = [
-            "funnel        v1       running     at the head",
+            "funnel        v1       running     at the head, 1,201 passed over",
             "status_by_id  v1 → v2  rebuilding  ████████████░░░░░░░░  62 %, 230,000 events/s, 3.2 s to go",
             "gauge         v1       failed      v1 stopped at 0:17: CHECK failed, 1,200 behind (61 s), no progress for 6 min 40 s",
         ];

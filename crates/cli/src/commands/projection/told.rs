@@ -37,6 +37,9 @@ pub(super) struct Status {
     pub(super) eta_seconds: Option<f64>,
     pub(super) progress: Option<f64>,
     pub(super) error: Option<Error>,
+    pub(super) waits_for: Option<String>,
+    #[serde(default)]
+    pub(super) passed_over: BTreeMap<String, u64>,
     #[serde(default)]
     pub(super) stalled: bool,
     #[serde(default)]

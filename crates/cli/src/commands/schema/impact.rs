@@ -24,8 +24,8 @@ const COLUMNS: &[Column] = &[
 
 /// See who reads an event type, which fields, and when they last did
 ///
-/// Projections are known by their files, and subscriptions and consumers by the name they gave (--reader, ?reader=). With a
-/// version it also tells what changed with it, and who said to understand it.
+/// Projections are known by their files, subscriptions and consumers by the name they gave (--reader, ?reader=), and
+/// consumers whose appends carry their checkpoint by that. With a version it also tells what changed with it, and who said to understand it.
 #[derive(Args, Debug)]
 #[command(after_long_help = r#"Examples:
   pacioli schema impact MoneyDeposited
@@ -62,7 +62,9 @@ impl ImpactCommand {
                 let rows: Vec<Vec<String>> = impact.readers.iter().map(cells).collect();
                 Table::new(COLUMNS).print(&mut out, &rows)?;
                 if rows.is_empty() {
-                    say("nobody is known to read it: no projection does, and no reader gave its name");
+                    say(
+                        "nobody is known to read it: no projection does, no reader gave its name, and no consumer tracks",
+                    );
                 }
             }
         }

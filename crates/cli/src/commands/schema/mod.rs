@@ -6,6 +6,7 @@ mod diff;
 mod impact;
 mod list;
 mod offer;
+mod readers;
 mod register;
 mod set;
 mod show;
@@ -39,6 +40,7 @@ enum Action {
     Check(check::Check),
     Diff(diff::Diff),
     Impact(impact::ImpactCommand),
+    Readers(readers::Readers),
     List(list::List),
     Show(show::Show),
     Delete(delete::Delete),
@@ -53,6 +55,7 @@ impl Schema {
             Action::Check(command) => command.run().await,
             Action::Diff(command) => command.run().await,
             Action::Impact(command) => command.run().await,
+            Action::Readers(command) => command.run().await,
             Action::List(command) => command.run().await,
             Action::Show(command) => command.run().await,
             Action::Delete(command) => command.run().await,

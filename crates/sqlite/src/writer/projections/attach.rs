@@ -35,6 +35,8 @@ pub(super) struct Attached {
     pub(super) has_full_text: bool,
     /// The statement that moves its progress.
     pub(super) move_progress: String,
+    /// The statement that counts what it passes over.
+    pub(super) count_passed_over: String,
     measure_wal: String,
 }
 
@@ -90,6 +92,7 @@ fn look_at(
         batch,
         has_full_text: makes.any(|makes| matches!(makes, Makes::VirtualTable(_))),
         move_progress: of_schema!("sync/move_progress", schema),
+        count_passed_over: of_schema!("sync/count_passed_over", schema),
         measure_wal: of_schema!("sync/measure_wal", schema),
     })
 }

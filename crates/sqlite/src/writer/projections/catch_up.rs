@@ -8,10 +8,12 @@ use pacioli_core::RecordedEvent;
 use pacioli_core::place::{Checkpoint, Place, Position};
 use pacioli_core::store::PayloadChoice;
 use pacioli_core::subscription::Scan;
+use pacioli_projection::engine::PassedOver;
 
 use super::attach::{self, Attached};
 use super::{NotServing, Served, SyncBuild, apply};
 use crate::models::handlers::{Applier, ApplyError};
+use crate::models::shapes::{self, Brought, count_passed_over};
 use crate::read::Reader;
 use crate::writer::Writer;
 
@@ -68,9 +70,10 @@ impl Writer {
                 let from = Place { partition, position: after };
                 let mut events = scanned.events;
                 events.retain(|event| build.handlers.wants(event));
-                let withheld = build.handlers.shapes().bring(&mut events);
+                let Brought { passed_over, withheld } = build.handlers.shapes().bring(&mut events);
                 let to = withheld.as_ref().map_or(scanned.up_to, |withheld| withheld.place.position.before());
-                match self.apply_and_commit(build, attached, &events, from, to) {
+                let passed_over = shapes::count(&passed_over);
+                match self.apply_and_commit(build, attached, (&events, &passed_over), from, to) {
                     // A statement that sees all of them does not say which it was: one after the other will.
                     Err(NotServing::Event { place: None, .. }) if limit > 1 => limit = 1,
                     Err(error) => return Err(error),
@@ -100,7 +103,7 @@ impl Writer {
         &self,
         build: &SyncBuild,
         attached: &Attached,
-        events: &[Arc<RecordedEvent>],
+        (events, passed_over): (&[Arc<RecordedEvent>], &PassedOver),
         from: Place,
         to: Position,
     ) -> std::result::Result<(), NotServing> {
@@ -112,6 +115,7 @@ impl Writer {
             if moved != 1 {
                 return Err(NotServing::Refused("something else writes to its file".to_owned()));
             }
+            count_passed_over(&self.conn, &attached.count_passed_over, passed_over)?;
             self.conn.prepare_cached(sql!("commit"))?.execute([])?;
             Ok(())
         });
