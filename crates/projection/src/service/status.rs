@@ -305,7 +305,7 @@ impl ReadModels {
             let before = Place { position: failed.place.position.before(), ..failed.place };
             let event = self.first_after(before, head, PayloadChoice::All).await?;
             if let Some(event) = event.filter(|event| event.place() == failed.place)
-                && let Seen::Withheld(withheld) = gate.lens(&shape).see(&event, true)
+                && let Seen::Withheld(withheld) = gate.lens(&shape).see(&mut event.clone(), true)
             {
                 return Ok(Some(withheld.awaited()));
             }

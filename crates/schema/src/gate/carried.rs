@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::Schema;
 use crate::register::Proposal;
-use crate::testing::{Desk, TYPE, proposal, shape, stored};
+use crate::testing::{Desk, Shown, TYPE, proposal, shape, stored};
 
 /// A desk at which these versions are registered, each with its upcaster.
 fn desk(format: SchemaFormat, versions: &[(&str, Option<Value>)]) -> Desk {
@@ -37,8 +37,8 @@ fn binary(desk: &Desk, version: u32, json: &Value) -> RecordedEvent {
 /// The version that is delivered, and what its schema reads in the data.
 fn read(desk: &Desk, understands: &[&str], event: &RecordedEvent) -> (u32, Value) {
     let seen = match desk.see(&shape(false, understands), event) {
-        Seen::Lifted(event) => (*event).clone(),
-        Seen::AsStored => event.clone(),
+        Shown::Lifted(event) => (*event).clone(),
+        Shown::AsStored => event.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(seen.data.is_json(), event.data.is_json(), "it keeps its form");
@@ -72,11 +72,11 @@ fn a_datum_is_encoded_anew_by_each_version_of_its_schema() {
     assert_eq!(read(&desk, &["MoneyDeposited:=1.1.0"], &old), (2, json!({"amount": 5, "currency": "USD"})));
     assert_eq!(read(&desk, &["MoneyDeposited:~1.2"], &old), (3, json!({"cents": 5, "currency": "USD"})));
     assert_eq!(read(&desk, &[], &old), (4, json!({"cents": 5, "currency": "USD", "amount": ""})));
-    let Seen::AsStored = desk.see(&shape(true, &[]), &old) else { panic!("raw is as stored") };
+    let Shown::AsStored = desk.see(&shape(true, &[]), &old) else { panic!("raw is as stored") };
     // Bytes that are no datum stay what they are, under the version that they were stored with.
     let wrong = RecordedEvent { data: Payload::Binary(b"\x80"[..].into()), ..old };
-    assert!(matches!(desk.see(&shape(false, &[]), &wrong), Seen::AsStored));
-    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:=1.1.0"]), &wrong), Seen::Withheld(_)));
+    assert!(matches!(desk.see(&shape(false, &[]), &wrong), Shown::AsStored));
+    assert!(matches!(desk.see(&shape(false, &["MoneyDeposited:=1.1.0"]), &wrong), Shown::Withheld(_)));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn json_of_avro_keeps_its_bytes_unless_a_name_in_it_changed() {
     );
     let old =
         RecordedEvent { data: Payload::Json(r#"{ "amount": 5, "more": 1 }"#.into()), ..stored(TYPE, 1, &json!({})) };
-    let Seen::Lifted(seen) = desk.see(&shape(false, &["MoneyDeposited:=1.1.0"]), &old) else { panic!() };
+    let Shown::Lifted(seen) = desk.see(&shape(false, &["MoneyDeposited:=1.1.0"]), &old) else { panic!() };
     assert_eq!((seen.schema_version, &seen.data), (2, &old.data), "a default may be left out");
     assert_eq!(read(&desk, &[], &old), (3, json!({"cents": 5, "currency": "USD"})));
 }
@@ -192,13 +192,13 @@ fn a_message_passes_as_it_is_through_versions_without_an_upcaster() {
     // A field that no version knows is kept.
     old.data = Payload::Binary([old.data.bytes(), &[0x78, 0x01][..]].concat().into());
     for (range, version) in [("MoneyDeposited:=1.1.0", 2), ("MoneyDeposited:^1", 3)] {
-        let Seen::Lifted(seen) = desk.see(&shape(false, &[range]), &old) else { panic!() };
+        let Shown::Lifted(seen) = desk.see(&shape(false, &[range]), &old) else { panic!() };
         assert_eq!((seen.schema_version, &seen.data), (version, &old.data));
         assert_eq!(read(&desk, &[range], &old).1, json!({"amount": "-5"}));
     }
     assert_eq!(read(&desk, &[], &old).0, 4);
     let json = RecordedEvent { data: Payload::Json(r#"{ "amount" : 5 }"#.into()), ..stored(TYPE, 1, &json!({})) };
-    let Seen::Lifted(seen) = desk.see(&shape(false, &["MoneyDeposited:^1"]), &json) else { panic!() };
+    let Shown::Lifted(seen) = desk.see(&shape(false, &["MoneyDeposited:^1"]), &json) else { panic!() };
     assert_eq!((seen.schema_version, &seen.data), (3, &json.data));
 }
 
@@ -213,6 +213,6 @@ fn json_keeps_its_bytes_through_versions_without_an_upcaster() {
         ],
     );
     let old = RecordedEvent { data: Payload::Json(r#"{ "a" : 1.0e0 }"#.into()), ..stored(TYPE, 1, &json!({})) };
-    let Seen::Lifted(seen) = desk.see(&shape(false, &[]), &old) else { panic!() };
+    let Shown::Lifted(seen) = desk.see(&shape(false, &[]), &old) else { panic!() };
     assert_eq!((seen.schema_version, &seen.data), (2, &old.data), "a default is told, and not filled in");
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pacioli_core::schemas::SchemaFormat;
-use pacioli_core::{Payload, RecordedEvent};
+use pacioli_core::{EventType, Payload, RecordedEvent};
 use serde_json::json;
 
 use super::*;
