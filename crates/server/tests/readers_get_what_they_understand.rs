@@ -119,6 +119,7 @@ async fn what_is_passed_over_is_counted_and_the_checkpoint_goes_on() {
         assert!(metrics.lines().any(|line| line == "pacioli_schema_generation 3.0"), "{metrics}");
         let readers = registry.client.schemas().readers().await.unwrap();
         assert_eq!((readers[0].name.as_str(), readers[0].waits_for.as_deref()), ("old one", None));
+        assert_eq!(readers[0].skipped, 2, "that of its first page too");
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) struct Readers {
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) latest: NamedReader,
-    /// When it was last written down.
-    noted: Instant,
+    /// When it was last written down; `None` where it never was.
+    noted: Option<Instant>,
     /// How many subscriptions of this process have its name now.
     live: usize,
     /// Until when, at the latest, this process wrote down that it follows the log.
@@ -101,13 +101,12 @@ impl Readers {
     }
 
     /// Counts an event that was passed over.
-    fn skip(&self, reader: Option<&str>, event_type: &EventType) {
-        if let Some(name) = reader
-            && let Some(known) = self.known().get_mut(name)
-        {
-            known.skipped += 1;
+    fn skip(&self, reader: Option<&NamedReader>, event_type: &EventType) {
+        if let Some(reader) = reader {
+            // The first page of a reader is looked through before it is noted.
+            self.known().entry(reader.name.clone()).or_insert_with(|| Known::new(reader)).skipped += 1;
         }
-        self.skips.count(reader.unwrap_or_default(), event_type.as_str());
+        self.skips.count(reader.map_or("", |reader| &*reader.name), event_type.as_str());
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Box<str>, Known>> {
@@ -155,7 +154,7 @@ impl Noting {
 
     /// Counts an event that was passed over.
     pub(crate) fn skip(&self, event_type: &EventType) {
-        self.registry.noting().skip(self.reader.as_ref().map(|reader| &*reader.name), event_type);
+        self.registry.noting().skip(self.reader.as_ref(), event_type);
     }
 
     async fn note(&self, checkpoint: Option<&Checkpoint>, waits_for: Option<&str>, is_event: bool) {
@@ -164,9 +163,8 @@ impl Noting {
         let latest = {
             let mut all = readers.known();
             if all.len() >= KNOWN_MAX {
-                all.retain(|_, known| known.live > 0 || known.noted.elapsed() < PAUSE);
+                all.retain(|_, known| known.live > 0 || known.noted.is_some_and(|noted| noted.elapsed() < PAUSE));
             }
-            let is_new = !all.contains_key(&reader.name);
             let known = all.entry(reader.name.clone()).or_insert_with(|| Known::new(reader));
             let waited_for = known.latest.waits_for.clone();
             known.latest = NamedReader {
@@ -177,10 +175,11 @@ impl Noting {
                 ..reader.clone()
             };
             let waits_for_another = known.latest.waits_for != waited_for;
-            if !is_event && !is_new && !waits_for_another && known.noted.elapsed() < PAUSE {
+            let is_due = known.noted.is_none_or(|noted| noted.elapsed() >= PAUSE);
+            if !is_event && !waits_for_another && !is_due {
                 return;
             }
-            known.noted = Instant::now();
+            known.noted = Some(Instant::now());
             known.said = known.latest.live_until.or(known.said);
             known.latest.clone()
         };
@@ -190,7 +189,7 @@ impl Noting {
 
 impl Known {
     fn new(reader: &NamedReader) -> Known {
-        Known { latest: reader.clone(), noted: Instant::now(), live: 0, said: None, skipped: 0 }
+        Known { latest: reader.clone(), noted: None, live: 0, said: None, skipped: 0 }
     }
 
     /// Whether it follows the log, at this server or at another one.
@@ -222,7 +221,7 @@ impl Drop for Live {
             let mut all = registry.noting().known();
             let Some(known) = all.get_mut(&reader.name) else { return };
             known.live -= 1;
-            known.noted = Instant::now();
+            known.noted = Some(Instant::now());
             if known.live == 0 {
                 known.latest.live_until = Some(registry.inner.clock.now());
             }
