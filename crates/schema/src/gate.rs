@@ -15,7 +15,8 @@ use crate::catalogue::{Catalogue, Entry, Mode, unregistered};
 
 #[cfg(test)]
 mod campaign;
-#[cfg(all(test, feature = "avro", feature = "protobuf"))]
+#[cfg(all(feature = "avro", feature = "protobuf"))]
+#[cfg(test)]
 mod carried;
 #[cfg(test)]
 mod tests;
