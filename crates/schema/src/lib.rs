@@ -17,6 +17,9 @@ pub mod confluent;
 mod difference;
 pub mod format;
 pub mod gate;
+#[cfg(all(feature = "avro", feature = "protobuf", not(debug_assertions)))]
+#[cfg(test)]
+mod hostile;
 pub mod json;
 pub mod lint;
 #[cfg(feature = "protobuf")]
