@@ -19,7 +19,8 @@ mod counted;
 
 #[cfg(test)]
 mod campaign;
-#[cfg(all(test, feature = "avro", feature = "protobuf"))]
+#[cfg(all(feature = "avro", feature = "protobuf"))]
+#[cfg(test)]
 mod carried;
 #[cfg(all(test, feature = "avro", feature = "protobuf"))]
 mod framed;

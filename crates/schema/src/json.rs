@@ -40,6 +40,9 @@ const CHAIN_ON_SMALL_STACK: usize = 48;
 /// How many steps the finding of a reason may take, where alternatives make it collect one for each of them.
 const REASON_STEPS_MAX: u64 = 4 << 20;
 
+/// How often the validation of one event may look at its values: about as much as is done in a tenth of a second.
+const LOOKS_MAX: u64 = 12_000_000;
+
 thread_local! {
     /// Memory for the data at hand, used again for the next.
     static TAPE: RefCell<Tape> = RefCell::default();
@@ -92,7 +95,13 @@ impl JsonSchema {
 
     fn check_root(&self, tape: &Tape, text: &str) -> Result<(), Broken> {
         let root = tape.root(text);
-        if self.validator.is_valid(root) {
+        let verdict = tape::with_looks(LOOKS_MAX, self.cost.pattern_weight, || self.validator.is_valid(root));
+        let Some(is_valid) = verdict else {
+            let problem = "takes too long to hold against the schema; split it into several events, or let fewer \
+                           alternatives and simpler patterns describe it";
+            return Err(broken("", "cost", problem));
+        };
+        if is_valid {
             return Ok(());
         }
         // A reason is looked for only where there must be one: it costs more than the verdict.

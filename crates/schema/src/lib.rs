@@ -18,6 +18,9 @@ mod difference;
 pub mod format;
 mod frame;
 pub mod gate;
+#[cfg(all(feature = "avro", feature = "protobuf", not(debug_assertions)))]
+#[cfg(test)]
+mod hostile;
 pub mod json;
 pub mod lint;
 #[cfg(feature = "protobuf")]

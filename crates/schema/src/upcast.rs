@@ -53,7 +53,8 @@
 //! `string` or `integer`.
 //!
 //! **Spelling**: what no step replaces keeps its bytes, numbers included. Data that is no object stays as it is. So does data
-//! that a chain would make grow by more than [`GROWTH_BYTES_MAX`] or nest without end; no honest document does that.
+//! that a chain would make grow by more than [`GROWTH_BYTES_MAX`] or nest without end, and data in which it would look at
+//! more than a million items of lists, counted for each step; no honest document does that.
 
 use std::fmt;
 use std::str::FromStr;

@@ -237,42 +237,42 @@ impl<'a> Encoder<'a> {
         let form = Form::of(value);
         let mut plain: Vec<usize> =
             (0..branches.len()).filter(|index| self.nodes.kind(branches[*index].id).form() == Some(form)).collect();
-        if form == Form::Object && plain.len() > 1 {
-            // The record that leaves the fewest members over is the likeliest.
+        let wrapped = self.wrapped(branches, value);
+        let mut tries =
+            Tries { start: self.out.len(), count: plain.len() + usize::from(wrapped.is_some()), first: None };
+        let (mut inside, is_ambiguous) = (wrapped, plain.len() > 1);
+        // Where several branches are objects, data that was written here stands wrapped; so that is looked at first.
+        if is_ambiguous && let Some((index, name, value)) = inside.take() {
+            let trail = Trail::Member(trail, name);
+            if self.branch((index, branches[index].id), value, &trail, depth + 1, &mut tries)? {
+                return Ok(());
+            }
+        }
+        if form == Form::Object && is_ambiguous {
+            // The record that leaves the fewest members over is the likeliest. Each field is looked for twice.
             let fields = |index: &usize| match self.nodes.kind(branches[*index].id) {
-                Kind::Record { fields, .. } => fields.len(),
-                _ => 0,
+                Kind::Record { fields, .. } => 1 + fields.len(),
+                _ => 1,
             };
-            self.charge(plain.iter().map(fields).sum());
+            let looked_for: usize = plain.iter().map(fields).sum();
+            self.charge(looked_for.saturating_mul(16));
+            self.step(trail, depth)?;
             plain.sort_by_cached_key(|index| self.strangers(branches[*index].id, value));
         }
-        let wrapped = self.wrapped(branches, value);
-        let inside = wrapped.map(|(index, name, value)| (index, value, Trail::Member(trail, name), depth + 1));
-        let plain = plain.into_iter().map(|index| (index, value, *trail, depth));
-        // Where several branches are objects, data that was written here stands wrapped; so that is looked at first.
-        let is_ambiguous = plain.len() > 1;
-        let ways: Vec<_> = match is_ambiguous {
-            true => inside.into_iter().chain(plain).collect(),
-            false => plain.chain(inside).collect(),
-        };
-        let (start, count) = (self.out.len(), ways.len());
-        let mut first = None;
-        for (index, value, trail, depth) in ways {
-            self.length(index);
-            // With several branches, nobody is told what is wrong with one of them.
-            self.tries += usize::from(count > 1);
-            let tried = self.value(branches[index].id, value, &trail, depth);
-            self.tries -= usize::from(count > 1);
-            match tried {
-                Ok(()) => return Ok(()),
-                Err(error) if error.rule == COST => return Err(error),
-                Err(error) => first = first.or(Some(error)),
+        for index in plain {
+            if self.branch((index, branches[index].id), value, trail, depth, &mut tries)? {
+                return Ok(());
             }
-            self.out.truncate(start);
         }
-        match first {
+        if let Some((index, name, value)) = inside {
+            let trail = Trail::Member(trail, name);
+            if self.branch((index, branches[index].id), value, &trail, depth + 1, &mut tries)? {
+                return Ok(());
+            }
+        }
+        match tries.first {
             // With one branch to be tried, what is wrong there is what is wrong.
-            Some(error) if count == 1 => Err(error),
+            Some(error) if tries.count == 1 => Err(error),
             _ => {
                 let names: Vec<&str> =
                     branches.iter().map(|one| self.nodes.kind(one.id).branch_name()).take(20).collect();
@@ -281,6 +281,30 @@ impl<'a> Encoder<'a> {
                 Err(self.fail(trail, "union", problem))
             }
         }
+    }
+
+    /// Tries one branch of a union, and says whether it was that.
+    fn branch(
+        &mut self,
+        (index, id): (usize, Id),
+        value: &Value,
+        trail: &Trail<'_>,
+        depth: usize,
+        tries: &mut Tries,
+    ) -> Result<bool, Broken> {
+        self.length(index);
+        // With several branches, nobody is told what is wrong with one of them.
+        let is_one_of_many = usize::from(tries.count > 1);
+        self.tries += is_one_of_many;
+        let tried = self.value(id, value, trail, depth);
+        self.tries -= is_one_of_many;
+        match tried {
+            Ok(()) => return Ok(true),
+            Err(error) if error.rule == COST => return Err(error),
+            Err(error) => tries.first = tries.first.take().or(Some(error)),
+        }
+        self.out.truncate(tries.start);
+        Ok(false)
     }
 
     /// How many members of an object a branch does not know; a field that is not there counts for more than all of them.
@@ -331,6 +355,15 @@ impl<'a> Encoder<'a> {
         self.length(bytes.len());
         self.out.extend_from_slice(bytes);
     }
+}
+
+/// The branches of a union that are tried for one value.
+struct Tries {
+    /// Where in what is written the value begins.
+    start: usize,
+    count: usize,
+    /// What is wrong with the first.
+    first: Option<Broken>,
 }
 
 pub(super) fn broken(trail: &Trail<'_>, rule: &str, problem: impl Into<String>) -> Broken {

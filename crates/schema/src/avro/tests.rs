@@ -277,6 +277,16 @@ fn hostile_data_is_refused_at_once() {
     let broken = within_bounds(|| check(&schema, &deep)).unwrap_err();
     assert_eq!(broken.rule, "cost");
     assert_eq!(check(&schema, &deep.replace("true", "null")), Ok(()));
+    // Many records, of which each value may be any.
+    let branch = |at: usize| {
+        format!(r#"{{"type":"record","name":"B{at}","fields":[{{"name":"x{at}","type":"int","default":1}}]}}"#)
+    };
+    let branches = (0..900).map(branch).collect::<Vec<_>>().join(",");
+    let schema = parse(&record(&format!(r#"{{"name":"a","type":{{"type":"array","items":[{branches}]}}}}"#)));
+    let list = |item: &str, count: usize| format!(r#"{{"a":[{}]}}"#, vec![item; count].join(","));
+    let broken = check(&schema, &list(r#"{"x":1}"#, 20_000)).unwrap_err();
+    assert_eq!(broken.rule, "cost");
+    assert_eq!(check(&schema, &list(r#"{"B7":{"x7":1}}"#, 2_000)), Ok(()), "what stands wrapped is not searched for");
 }
 
 #[test]

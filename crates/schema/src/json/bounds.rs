@@ -41,6 +41,8 @@ pub(crate) struct Cost {
     pub(crate) work: u64,
     /// How many schemas may lead from one to the next.
     pub(crate) chain: usize,
+    /// How much the heaviest of its patterns weighs.
+    pub(crate) pattern_weight: u64,
     /// Whether there are alternatives, each of which has a reason of its own not to accept something.
     pub(crate) has_alternatives: bool,
 }
@@ -48,14 +50,14 @@ pub(crate) struct Cost {
 /// Refuses what costs too much.
 pub(crate) fn check(document: &Document) -> Result<Cost, SchemaError> {
     let graph = Graph::new(document)?;
-    graph.check_values()?;
+    let pattern_weight = graph.check_values()?;
     graph.check_in_place()?;
     let chain = graph.chain();
     if chain > CHAIN_MAX {
         let problem = format!("more than {CHAIN_MAX} schemas lead from one to the next; describe less of the data");
         return Err(SchemaError::at("", problem));
     }
-    Ok(Cost { work: graph.work()?, chain, has_alternatives: graph.has_alternatives() })
+    Ok(Cost { work: graph.work()?, chain, pattern_weight, has_alternatives: graph.has_alternatives() })
 }
 
 /// The schemas of a document and what leads from one to another.
@@ -184,10 +186,10 @@ impl<'a> Graph<'a> {
         keywords.into_iter().any(|keyword| matches!(&**keyword, "anyOf" | "oneOf"))
     }
 
-    /// Bounds what single keywords cost.
-    fn check_values(&self) -> Result<(), SchemaError> {
+    /// Bounds what single keywords cost, and says how much the heaviest pattern weighs.
+    fn check_values(&self) -> Result<u64, SchemaError> {
         let mut patterns = BTreeSet::new();
-        let mut weight = 0;
+        let (mut weight, mut heaviest) = (0, 0);
         for node in &self.schemas {
             let Some(members) = node.schema else { continue };
             let values = members.get("enum").and_then(Value::as_array);
@@ -200,8 +202,10 @@ impl<'a> Graph<'a> {
             let all = named.map(|(pattern, _)| ("patternProperties", &**pattern)).chain(own);
             for (keyword, pattern) in all.filter(|(_, pattern)| patterns.insert(*pattern)) {
                 let at = |problem: String| SchemaError::at(format!("{}/{keyword}", node.place), problem);
-                weight += weigh(pattern)
+                let own = weigh(pattern)
                     .map_err(|problem| at(format!("the regular expression `{}` {problem}", shortened(pattern))))?;
+                weight += own;
+                heaviest = own.max(heaviest);
                 if weight > PATTERNS_WEIGHT_MAX {
                     return Err(at(
                         "the regular expressions of the schema cost too much together; write simpler ones".into()
@@ -209,7 +213,7 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(heaviest)
     }
 
     /// Refuses what goes in a circle, or nests, without a step into the data.

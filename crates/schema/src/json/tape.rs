@@ -8,6 +8,8 @@ mod node;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::cell::Cell;
+
 use pacioli_core::json::DEPTH_MAX;
 
 /// Objects of more members than this are searched by a sorted list of them.
@@ -24,6 +26,50 @@ pub(crate) struct Tape {
 }
 
 pub(crate) use node::{OnTape, TapeNode};
+
+thread_local! {
+    /// Of this thread, since the names of members are looked at on tapes of their own.
+    static LOOKS: Looks = const { Looks { left: Cell::new(u64::MAX), text_weight: Cell::new(0) } };
+}
+
+/// How much the validation at hand may still do.
+struct Looks {
+    /// How often it may still look at a value.
+    left: Cell<u64>,
+    /// How much each byte of a text weighs that is looked at, since patterns are run over it.
+    text_weight: Cell<u64>,
+}
+
+/// Lets work look at values so many times; behind these every value is null, so that it comes to its end. Gives what comes
+/// of it, or nothing where the looks were not enough.
+pub(crate) fn with_looks<T>(looks: u64, text_weight: u64, work: impl FnOnce() -> T) -> Option<T> {
+    let set = |left: u64, weight: u64| {
+        LOOKS.with(|looks| {
+            looks.text_weight.set(weight);
+            looks.left.replace(left)
+        })
+    };
+    set(looks, text_weight);
+    let result = work();
+    (set(u64::MAX, 0) > 0).then_some(result)
+}
+
+/// Counts some looks; false where there are no more.
+fn look(looks: u64) -> bool {
+    LOOKS.with(|known| {
+        let left = known.left.get().saturating_sub(looks);
+        known.left.set(left);
+        left > 0
+    })
+}
+
+/// Counts the looks at a text.
+fn look_at_text(text: &str) -> bool {
+    /// How many bytes of the least weight count as one look at a value.
+    const BYTES_A_LOOK: u64 = 16;
+    let weight = LOOKS.with(|known| known.text_weight.get());
+    look((text.len() as u64).saturating_mul(weight) / BYTES_A_LOOK)
+}
 
 /// Why a text cannot be held against a schema.
 pub(crate) type Unreadable = &'static str;

@@ -12,6 +12,8 @@ use super::{CastTo, Pointer, Step, Upcaster};
 
 /// By how many bytes a chain may make data grow.
 pub const GROWTH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many items of lists a chain may look at, with every step that is run over them counted anew.
+const ITEMS_MAX: usize = 1_000_000;
 /// How deep data may nest while a chain runs.
 const DEPTH_MAX: usize = 512;
 /// Bytes that a thread keeps to write into.
@@ -75,6 +77,8 @@ impl Chain {
 #[derive(Default)]
 struct Run {
     grown: usize,
+    /// How many items were looked at.
+    items: usize,
     /// By how much it may have become deeper since that was last looked at.
     deeper: usize,
     has_nested: bool,
@@ -88,7 +92,7 @@ impl Run {
     }
 
     fn is_over(&mut self, root: &Node<'_>) -> bool {
-        if self.grown > GROWTH_BYTES_MAX {
+        if self.grown > GROWTH_BYTES_MAX || self.items > ITEMS_MAX {
             return true;
         }
         if std::mem::take(&mut self.has_nested) {
@@ -187,7 +191,10 @@ impl Op {
         if self.lists.is_empty() {
             self.act.run(root, run);
         } else {
-            root.each(&self.lists, &mut |item| run.grown <= GROWTH_BYTES_MAX && self.act.run(item, run));
+            root.each(&self.lists, &mut |item| {
+                run.items += 1;
+                run.grown <= GROWTH_BYTES_MAX && run.items <= ITEMS_MAX && self.act.run(item, run)
+            });
         }
     }
 }

@@ -380,3 +380,14 @@ proptest! {
         prop_assert_eq!(&both, &Chain::new([&a, &b]).lift(&text));
     }
 }
+
+#[test]
+fn a_chain_looks_at_a_bounded_number_of_items() {
+    let steps = vec![json!({"op":"drop","path":"/lines/*/seen"}); 10];
+    let upcaster = Upcaster::parse(&json!({"from":1,"to":2,"steps":steps}).to_string()).unwrap();
+    let data = |items: usize| Bytes::from(json!({"lines": vec![json!({"seen":true}); items]}).to_string());
+    let (few, many) = (data(90_000), data(110_000));
+    let chain = Chain::new([&upcaster]);
+    assert!(chain.lift(&few).starts_with(br#"{"lines":[{},{},"#));
+    assert_eq!(chain.lift(&many), many, "it stays as it is");
+}

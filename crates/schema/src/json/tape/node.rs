@@ -7,7 +7,7 @@ use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, cmp};
 use jsonschema_value::LazyInstance;
 use serde_json::{Number, Value};
 
-use super::{Slot, Tape, What};
+use super::{Slot, Tape, What, look, look_at_text};
 
 /// The representation, as [`jsonschema`] knows it.
 pub(crate) struct OnTape;
@@ -26,7 +26,10 @@ impl<'a> TapeNode<'a> {
     }
 
     fn what(&self) -> What {
-        self.tape.slots[self.at as usize].what
+        match look(1) {
+            true => self.tape.slots[self.at as usize].what,
+            false => What::Null,
+        }
     }
 
     fn at(self, at: u32) -> TapeNode<'a> {
@@ -121,7 +124,9 @@ impl<'a> Node<'a, OnTape> for TapeNode<'a> {
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
-        self.is_string().then(|| Cow::Borrowed(self.text_at(self.at)))
+        let text = self.is_string().then(|| self.text_at(self.at))?;
+        // What asks for a text runs a pattern over it, or looks for it among others.
+        look_at_text(text).then_some(Cow::Borrowed(text))
     }
 
     fn as_number(&self) -> Option<Number> {
@@ -269,7 +274,7 @@ impl<'a> Iterator for Members<'a> {
     type Item = (&'a str, TapeNode<'a>);
 
     fn next(&mut self) -> Option<(&'a str, TapeNode<'a>)> {
-        self.left = self.left.checked_sub(1)?;
+        self.left = self.left.checked_sub(1).filter(|_| look(1))?;
         let name = self.next.text_at(self.next.at);
         let value = self.next.at(self.next.at + 1);
         self.next = value.at(value.next());
@@ -287,7 +292,7 @@ impl<'a> Iterator for Elements<'a> {
     type Item = TapeNode<'a>;
 
     fn next(&mut self) -> Option<TapeNode<'a>> {
-        self.left = self.left.checked_sub(1)?;
+        self.left = self.left.checked_sub(1).filter(|_| look(1))?;
         let item = self.next;
         self.next = item.at(item.next());
         Some(item)

@@ -223,3 +223,24 @@ fn a_reason_among_many_alternatives_is_bounded() {
     assert!(checked(&schema, "[1]").unwrap_err().problem.contains("alternatives"));
     assert!(started.elapsed() < SLACK, "{:?}", started.elapsed());
 }
+
+#[test]
+fn the_validation_of_one_event_is_bounded() {
+    let alternatives: Vec<_> = (0..4_000).map(|number| format!(r#"{{"const":"v{number}"}}"#)).collect();
+    let patterns: Vec<_> = (0..3).map(|number| format!(r#"{{"pattern":"[ab]*a[ab]{{90{number}}}c"}}"#)).collect();
+    let texts = format!("[{}]", vec![r#""v3999""#; 100_000].join(","));
+    let text = format!("[\"{}\"]", "ab".repeat(500_000));
+    for (name, of, data, is_taken) in [
+        ("alternatives", format!(r#"{{"anyOf":[{}]}}"#, alternatives.join(",")), &texts, false),
+        ("one alternative", format!(r#"{{"anyOf":[{}]}}"#, alternatives[3_999]), &texts, true),
+        ("patterns", format!(r#"{{"allOf":[{}]}}"#, patterns.join(",")), &text, false),
+        ("a simple pattern", r#"{"pattern":"^[ab]+$"}"#.to_owned(), &text, true),
+    ] {
+        let schema = within(name, &format!(r#"{{"items":{of}}}"#)).unwrap();
+        // What is counted is the work, so that a slow machine gives the same verdict.
+        match is_taken {
+            true => assert_eq!(checked(&schema, data), Ok(()), "{name}"),
+            false => assert_eq!(checked(&schema, data).unwrap_err().rule, "cost", "{name}"),
+        }
+    }
+}
