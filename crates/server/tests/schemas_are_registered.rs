@@ -46,7 +46,11 @@ async fn a_schema_is_registered_once_and_its_changes_are_told() {
         assert_eq!((kind(&broken), broken.status()), ("schema-incompatible", 409));
         assert!(broken.detail().contains("amount") && broken.member("changes").is_some(), "{broken}");
         let lifts_nothing = r#"{"from":2,"to":3,"steps":[]}"#;
-        let sample = schemas.register(&order_placed(V3, Some(lifts_nothing))).await.unwrap_err();
+        let refused = schemas.register(&order_placed(V3, Some(lifts_nothing))).await.unwrap_err();
+        assert_eq!(kind(&refused), "schema-incompatible");
+        let lifts_the_wrong_field = r#"{"from":2,"to":3,"steps":[{"op":"drop","path":"/amount"},
+            {"op":"copy","from":"/note","path":"/amount_cents"}]}"#;
+        let sample = schemas.register(&order_placed(V3, Some(lifts_the_wrong_field))).await.unwrap_err();
         assert_eq!(kind(&sample), "schema-refused");
         assert!(sample.detail().contains("0:2"), "the stored event is named: {sample}");
         let third = registry.register(V3, Some(TO_V3)).await;

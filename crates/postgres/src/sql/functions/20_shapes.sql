@@ -153,7 +153,7 @@ END $$;
 -- What an event is that a reader does not understand, as the end of a sentence: core's `Withheld`.
 CREATE OR REPLACE FUNCTION {schema}.shape_withheld(place text, its_type text, its_version int, understands text) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN format('the event at %s is %s %s, and this reader understands %s; teach the reader that version and let it say so, or let it skip what it does not understand',
+    RETURN format('the event at %s is %s %s, and this reader understands %s; teach the reader that version and let it say so (of one that is older than that: register the version behind it again with the upcaster that it lacks), or let it skip what it does not understand',
         place, its_type,
         coalesce((SELECT format('%s.%s.%s (schema version %s)', s.major, s.minor, s.patch, s.version)
                     FROM {schema}.schemas s WHERE s.type = its_type AND s.version = its_version),
