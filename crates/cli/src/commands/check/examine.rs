@@ -168,7 +168,7 @@ fn examine(catalogue: &Catalogue, event: &RecordedEvent) -> Result<Option<u32>, 
     })?;
     let lift = catalogue.lift(&event.event_type, version, None).ok().flatten();
     let reached = lift.as_ref().map_or(version, |lift| lift.version);
-    // A version that was deleted is stored under no more, and read as before.
+    // One that was deleted takes no new events, so nobody waits for older ones in its shape.
     if let Some(newest) =
         catalogue.newest(event_type).map(|newest| newest.row.version).filter(|newest| *newest > reached)
     {
