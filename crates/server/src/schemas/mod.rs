@@ -24,6 +24,10 @@ use pacioli_core::store::Measure;
 use pacioli_core::{Clock, EventStore, EventType, ReadError, SystemClock};
 use pacioli_projection::{ReadModels, WeakReadModels};
 use pacioli_schema::{Catalogue, SchemaGate};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use tokio::sync::Mutex;
 
 pub use error::RegistryError;
@@ -155,19 +159,17 @@ impl Registry {
     }
 
     /// What `/metrics` shows of it.
-    pub(crate) fn measures(&self) -> [Measure; 2] {
-        [
-            Measure {
-                name: "schema_generation",
-                help: "How often the schema registry was changed, as far as this server knows",
-                value: self.generation().0 as f64,
-            },
-            Measure {
-                name: "schema_events_warned",
-                help: "Events that were not what their schemas say and were stored all the same since the server began",
-                value: self.inner.gate.warned() as f64,
-            },
-        ]
+    pub(crate) fn measures(&self) -> [Measure; 1] {
+        [Measure {
+            name: "schema_generation",
+            help: "How often the schema registry was changed, as far as this server knows",
+            value: self.generation().0 as f64,
+        }]
+    }
+
+    /// Events that were not what their schemas say and were stored all the same, since the server began.
+    pub(crate) fn warned(&self) -> Warned {
+        Warned(Arc::clone(&self.inner.gate))
     }
 
     /// How many events were passed over, by reader and type.
@@ -200,5 +202,17 @@ pub(crate) fn size(size: pacioli_schema::Size) -> Size {
         pacioli_schema::Size::Patch => Size::Patch,
         pacioli_schema::Size::Minor => Size::Minor,
         pacioli_schema::Size::Major => Size::Major,
+    }
+}
+
+/// How many events were stored that their schemas refuse.
+#[derive(Debug)]
+pub(crate) struct Warned(Arc<SchemaGate>);
+
+impl Collector for Warned {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let help = "Events that were not what their schemas say and were stored all the same since the server began";
+        let metric = encoder.encode_descriptor("schema_events_warned", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.0.warned()).encode(metric)
     }
 }
