@@ -462,11 +462,17 @@ impl From<&ReadError> for Problem {
             }
             ReadError::Invalid { field, problem } => Problem::invalid(*field, problem),
             ReadError::Rewound { to } => Problem::new(Kind::Rewound, detail).with("rewound_to", to.to_string()),
-            ReadError::Withheld(withheld) => Problem::new(Kind::NewerSchema, detail)
-                .with("place", withheld.place.to_string())
-                .with("event_type", withheld.event_type.as_str())
-                .with("schema_version", withheld.schema_version)
-                .with("understands", withheld.understands.to_string()),
+            ReadError::Withheld(withheld) => {
+                let problem = Problem::new(Kind::NewerSchema, detail)
+                    .with("place", withheld.place.to_string())
+                    .with("event_type", withheld.event_type.as_str())
+                    .with("schema_version", withheld.schema_version)
+                    .with("understands", withheld.understands.to_string());
+                match withheld.semver {
+                    Some(semver) => problem.with("semver", semver.to_string()),
+                    None => problem,
+                }
+            }
             ReadError::Damaged { place, .. } => Problem::new(Kind::Damaged, detail).with("place", place.to_string()),
             ReadError::Denied { .. } => Problem::new(Kind::Forbidden, detail),
             ReadError::Unsupported { .. } => Problem::new(Kind::Unsupported, detail),

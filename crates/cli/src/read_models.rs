@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use pacioli_client::http::{Ask, HttpAnswer, HttpError};
 use pacioli_client::{Client, SchemasClient};
 use pacioli_server::{Models, OpenReadModels};
@@ -20,32 +21,47 @@ pub(crate) const LONG: Duration = Duration::from_secs(24 * 3_600);
 /// Where read models are asked.
 pub(crate) struct ReadModelsDoor {
     client: Client,
-    /// The server in this process, where the options name a store.
-    host: Option<Host>,
+    /// The server in this process, where the options name a store, and what resolves when that is closed.
+    host: Option<(Host, BoxFuture<'static, ()>)>,
 }
 
+/// How long a store may take to be closed. It is a matter of milliseconds.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+
 impl ReadModelsDoor {
-    /// Opens what the options name, for a command that only `reads` or for one that does something. A store that is not
-    /// there is not made.
-    async fn open(store: &StoreArgs, reads: bool) -> Result<ReadModelsDoor, Failure> {
-        let opened = match store.open_engine(reads).await? {
+    /// Opens what the options name, for a command that only `reads` or for one that does something.
+    async fn open(store: &StoreArgs, reads: bool, must_exist: bool) -> Result<ReadModelsDoor, Failure> {
+        let opened = match store.open_engine(reads, must_exist).await? {
             OpenedEngine::Server(client) => return Ok(ReadModelsDoor { client, host: None }),
             OpenedEngine::InProcess(opened) => opened,
         };
         let options = OpenReadModels { schemas: Some(opened.schemas.clone()), ..OpenReadModels::default() };
+        let closed = opened.engine.closed().boxed();
         let models = Box::pin(opened.engine.open_read_models(options)).await?;
         let host = Host::start(opened.store, Models::On(models), Some(opened.schemas)).await?;
         let Target::Server(client) = host.connect().await? else { unreachable!("a host is a server") };
-        Ok(ReadModelsDoor { client, host: Some(host) })
+        Ok(ReadModelsDoor { client, host: Some((host, closed)) })
     }
 
-    /// Opens what the options name, does this, and lets go of it whatever came of it.
+    /// Opens what the options name, does this, and lets go of it whatever came of it. A store that is not there is not made.
     pub(crate) async fn with<T>(
         store: &StoreArgs,
         reads: bool,
         work: impl AsyncFnOnce(&ReadModelsDoor) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let door = ReadModelsDoor::open(store, reads).await?;
+        ReadModelsDoor::open(store, reads, true).await?.work(work).await
+    }
+
+    /// The same for a command that may be the first of a store, which it makes.
+    pub(crate) async fn with_made<T>(
+        store: &StoreArgs,
+        work: impl AsyncFnOnce(&ReadModelsDoor) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        ReadModelsDoor::open(store, false, false).await?.work(work).await
+    }
+
+    async fn work<T>(self, work: impl AsyncFnOnce(&ReadModelsDoor) -> Result<T, Failure>) -> Result<T, Failure> {
+        let door = self;
         let done = work(&door).await;
         // Why it was not done is what matters, if it was not.
         let closed = door.close().await;
@@ -108,7 +124,13 @@ impl ReadModelsDoor {
     async fn close(self) -> Result<(), Failure> {
         drop(self.client);
         match self.host {
-            Some(host) => host.stop().await,
+            Some((host, closed)) => {
+                host.stop().await?;
+                if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+                    tracing::warn!("the store was not closed in time; it is when this process ends");
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }

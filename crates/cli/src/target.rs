@@ -132,9 +132,9 @@ impl StoreArgs {
         self.open_with(OpenOptions::default()).await
     }
 
-    /// Opens it for read models: a server, or a store that must be there, with its engine. `reads` says that the command
-    /// appends nothing.
-    pub(crate) async fn open_engine(&self, reads: bool) -> Result<OpenedEngine, Failure> {
+    /// Opens it for read models: a server, or a store with its engine, which may have to be there. `reads` says that the
+    /// command appends nothing.
+    pub(crate) async fn open_engine(&self, reads: bool, must_exist: bool) -> Result<OpenedEngine, Failure> {
         match self.place()? {
             Place::Server(url) => match self.connect(&url).await? {
                 Target::Server(client) => Ok(OpenedEngine::Server(client)),
@@ -143,7 +143,7 @@ impl StoreArgs {
             Place::Store(url) => {
                 let is_postgres = is_postgres(&url);
                 let options = OpenOptions {
-                    must_exist: true,
+                    must_exist,
                     poll_only: is_postgres,
                     accept_data_loss: is_postgres && reads,
                     ..OpenOptions::default()

@@ -15,6 +15,7 @@ mod postgres_benches;
 mod read_models;
 mod readme;
 mod reads;
+mod retired;
 mod schemas;
 mod servers;
 mod usage;

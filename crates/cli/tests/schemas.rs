@@ -1,5 +1,7 @@
 //! The schema gate from the command line: registered, refused, lifted, checked.
 
+use std::io::{Read, Write};
+
 use serde_json::{Value, json};
 
 use crate::support::{Finished, Server, run};
@@ -157,14 +159,75 @@ fn what_is_registered_is_listed_shown_compared_and_deleted() {
 
     server.run(&["schema", "delete", "MoneyDeposited"]).fails(2, "--all");
     server.run(&["schema", "delete", "MoneyDeposited@1", "--permanent"]).fails(1, "delete it first");
+    let before = server.run(&["read", "account-1"]).lines();
+    assert_eq!(before[0]["schemaversion"], 3);
     assert_eq!(server.run(&["schema", "delete", "MoneyDeposited@1"]).line()["versions"], json!([1]));
     append(&server, r#"{"amount":5}"#, "1").fails(2, "1");
-    assert_eq!(data(&server.run(&["read", "account-1"]).lines()).len(), 2, "what is stored is read as before");
+    assert_eq!(server.run(&["read", "account-1"]).lines(), before, "what is stored is read as before");
     assert_eq!(list(&["MoneyDeposited"]).len(), 2);
     assert_eq!(list(&["MoneyDeposited", "--deleted"]).len(), 3);
     // A type all of whose versions are deleted is retired.
     assert_eq!(server.run(&["schema", "delete", "MoneyDeposited", "--all"]).line()["versions"], json!([2, 3]));
     append(&server, r#"{"amount_cents":1,"currency":"EUR"}"#, "3").fails(2, "3");
+    assert_eq!(server.run(&["read", "account-1"]).lines(), before, "what is stored is read as before");
+    let none = server.run(&["schema", "list", "MoneyDeposited", "--output", "table"]);
+    assert!(none.code == 0 && none.err.contains("--deleted"), "{none:?}");
+    server.run(&["schema", "list", "Nothing"]).fails(4, "Nothing");
+    server.run(&["schema", "impact", "Nothing"]).fails(4, "Nothing");
+}
+
+#[test]
+fn a_schema_is_read_from_wherever_it_comes() {
+    let server = Server::start();
+    let piped = |more: &[&str]| {
+        server.run_with(&[&["schema", "register", "MoneyDeposited", "-"], more].concat(), V1.as_bytes())
+    };
+    piped(&[]).fails(2, "--format");
+    assert_eq!(piped(&["--format", "json"]).line()["version"], 1);
+    piped(&["--format", "json", "--upcaster", "-"]).fails(2, "standard input");
+    // What has no end is not read to it.
+    server.run(&["schema", "register", "MoneyDeposited", "/dev/zero", "--format", "json"]).fails(2, "1 MiB");
+    let long = server.write("long.json", format!("{V1}{}", " ".repeat(300_000)));
+    server.run(&["schema", "register", "MoneyDeposited", &long]).fails(2, "262144");
+    // A file that is not there is the same to every command.
+    for command in [
+        &["schema", "register", "MoneyDeposited", "missing.json"][..],
+        &["schema", "check", "MoneyDeposited", "missing.json"],
+        &["schema", "diff", "MoneyDeposited@1", "missing.json"],
+        &["check", "--samples", "missing"],
+        &["import", "missing.ndjson"],
+        &["projection", "add", "missing.sql"],
+        &["query", "@missing.sql"],
+    ] {
+        server.run(command).fails(1, "missing");
+    }
+    // A registration may be the first thing that a store hears.
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", directory.path().join("new").display());
+    let file = server.write("schema.json", V1);
+    run(["schema", "check", "MoneyDeposited", &file, "--store", &store]).fails(1, "there is no store");
+    assert_eq!(run(["schema", "register", "MoneyDeposited", &file, "--store", &store]).line()["version"], 1);
+}
+
+#[test]
+fn who_is_acknowledged_and_reads_nothing_is_told() {
+    let server = Server::start();
+    assert_eq!(server.run(&["log", "--reader", "billing"]).code, 0);
+    let told = register(&server, V1, &["--acknowledge", "billing", "--acknowledge", "nobody"]);
+    assert_eq!(told.line()["version"], 1);
+    assert!(told.err.contains("`nobody`") && !told.err.contains("`billing`"), "{told:?}");
+}
+
+#[test]
+fn a_reader_that_has_to_stop_is_told_where_it_goes_on() {
+    let server = three_versions();
+    let log = server.run(&["log", "--type", "MoneyDeposited", "--accept", "MoneyDeposited:^1"]);
+    log.fails(1, "2.0.0");
+    let after = log.err.split("--after ").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let on = server.run(&["log", "--type", "MoneyDeposited", "--after", after]).lines();
+    assert_eq!((on.len(), &on[0]["schemaversion"]), (1, &json!(3)), "{log:?}");
+    let read = server.run(&["read", "account-1", "--accept", "MoneyDeposited:^1"]);
+    read.fails(1, "`--from 1`");
 }
 
 #[test]
@@ -178,6 +241,23 @@ fn levels_and_modes_are_set_and_shown() {
     assert_eq!(level(&["MoneyDeposited", "FULL"]).line()["level"], "full");
     assert_eq!(level(&["MoneyDeposited", "--unset"]).line()["level"], "forward");
     assert_eq!(level(&["--global", "--unset"]).line()["level"], "backward");
+    assert_eq!(
+        (&level(&["--global"]).line()["of"], &level(&["--global"]).line()["rules"]),
+        (&Value::Null, &json!("ours"))
+    );
+    let told = server.run(&["schema", "level", "--global", "--output", "table"]);
+    assert_eq!(told.out, "the level of all types without one of their own is backward (nothing is set)\n");
+    let config = r#"{"compatibility":"FULL"}"#;
+    let mut tcp = std::net::TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    let head =
+        "PUT /schema-registry/config/MoneyDeposited HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json";
+    write!(tcp, "{head}\r\ncontent-length: {}\r\n\r\n{config}", config.len()).unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(" 200 "), "{answer}");
+    let told = server.run(&["schema", "level", "MoneyDeposited", "--output", "table"]);
+    assert_eq!(told.out, "the level of type MoneyDeposited is full, by Confluent's rules\n");
+    assert_eq!(level(&["MoneyDeposited", "--unset"]).line()["rules"], "ours");
     level(&["MoneyDeposited", "sideways"]).fails(2, "transitive");
     level(&[]).fails(2, "--global");
     level(&["--global", "full", "more"]).fails(2, "a word too many");
@@ -230,7 +310,10 @@ fn golden_events_are_written_and_checked_against_what_is_registered() {
     assert_eq!(register(&other, V1, &[]).code, 0);
     other.run(&["check", "--samples", golden]).fails(1, "MoneyDeposited@3.ndjson:1");
     std::fs::write(server.file("golden").join("bad.ndjson"), "{}\n").unwrap();
-    server.run(&["check", "--samples", golden]).fails(2, "bad.ndjson:1");
+    let checked = server.run(&["check", "--samples", golden, "--output", "table"]);
+    checked.fails(1, "bad.ndjson:1");
+    assert!(checked.err.contains("1 event of 3 events failed, 1 kind of failure"), "{checked:?}");
+    assert!(checked.out.contains("MoneyDeposited") && checked.out.contains("(no event)"), "{checked:?}");
     let empty = tempfile::tempdir().unwrap();
     server.run(&["check", "--samples", empty.path().to_str().unwrap()]).fails(2, "--export-samples");
 }
@@ -249,4 +332,69 @@ fn a_store_that_no_server_has_open_does_too() {
     assert_eq!(run(["check", "--store", &store]).lines().len(), 2);
     let wrong = ["append", "account-1", "--type", "MoneyDeposited", "--data", "{}", "--store", &store];
     run(wrong).fails(2, "amount_cents");
+}
+
+#[test]
+fn a_pipeline_that_registers_nothing_needs_no_more_than_to_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    let secret = |role: &str| {
+        let told = run(["token", "new", "--role", role, "--name", role, "--output", "json"]).line();
+        let line = told["line"].as_str().unwrap();
+        let known = std::fs::read_to_string(&tokens).unwrap_or_default();
+        std::fs::write(&tokens, format!("{known}{line}\n")).unwrap();
+        told["token"].as_str().unwrap().to_owned()
+    };
+    let (read, admin) = (secret("read"), secret("admin"));
+    let server = Server::start_with(&["--tokens", tokens.to_str().unwrap()]);
+    let file = server.write("schema.json", V1);
+    let ask = |words: &[&str], token: &str| {
+        server.run(&[&["schema"], words, &["MoneyDeposited", &file, "--token", token]].concat())
+    };
+    assert_eq!(ask(&["check"], &read).line()["taken"], true);
+    assert_eq!(ask(&["register", "--dry-run"], &read).line()["version"], 1);
+    ask(&["register"], &read).fails(1, "`admin`");
+    assert_eq!(ask(&["register"], &admin).line()["version"], 1);
+}
+
+#[test]
+fn a_check_passes_over_what_is_damaged_and_tells_it() {
+    let mut server = three_versions();
+    for _ in 0..3 {
+        assert_eq!(append(&server, r#"{"amount":6}"#, "1").code, 0);
+    }
+    assert_eq!(append(&server, r#"{"amount":7,"note":"last"}"#, "2").code, 0);
+    crate::support::signal(server.child.id(), "TERM");
+    crate::support::wait(&mut server.child);
+    let conn = rusqlite::Connection::open(server.data().join("log.db")).unwrap();
+    conn.execute_batch("DROP TRIGGER log_refuses_update").unwrap();
+    let damaged = "UPDATE log SET data = '{}' WHERE position IN (SELECT position FROM log WHERE stream = 'account-1' \
+                   ORDER BY position LIMIT 2 OFFSET 2)";
+    assert_eq!(conn.execute(damaged, []).unwrap(), 2);
+    drop(conn);
+    let store = format!("sqlite:{}", server.data().display());
+    for all in [&["check"][..], &["check", "--all"]] {
+        let checked = run([all, &["--store", &store]].concat());
+        checked.fails(1, "is damaged in storage");
+        assert!(checked.err.contains("2 events of 6 events failed, 1 kind of failure"), "{checked:?}");
+        assert!(checked.err.contains("(1 event more like it)"), "{checked:?}");
+        let told: Vec<Value> = checked.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let counts: Vec<_> = told.iter().map(|told| (&told["version"], &told["events"], &told["failed"])).collect();
+        let (n, none) = (|n: u64| json!(n), Value::Null);
+        let expected = [(&n(1), &n(2), &n(0)), (&n(2), &n(1), &n(0)), (&n(3), &n(1), &n(0)), (&none, &n(2), &n(2))];
+        assert_eq!(counts, expected, "{checked:?}");
+        assert_eq!(told[3]["unreadable"], "damaged");
+    }
+}
+
+#[test]
+fn a_check_of_a_store_finds_it_free_every_time() {
+    let mut server = three_versions();
+    crate::support::signal(server.child.id(), "TERM");
+    crate::support::wait(&mut server.child);
+    let store = format!("sqlite:{}", server.data().display());
+    for _ in 0..20 {
+        assert_eq!(run(["check", "--store", &store]).lines().len(), 2);
+        assert_eq!(run(["schema", "list", "--store", &store]).lines().len(), 1);
+    }
 }

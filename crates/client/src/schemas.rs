@@ -97,7 +97,7 @@ impl SchemasClient {
         permanent: bool,
     ) -> Result<Deleted, Problem> {
         let version = version.unwrap_or(0);
-        let request = v1::DeleteSchemaRequest { r#type: event_type.to_string(), version, permanent };
+        let request = v1::DeleteSchemaRequest { r#type: event_type.to_string(), version, permanent, all: version == 0 };
         let answer = self.change(|mut connection| {
             let request = request.clone();
             async move { connection.delete_schema(request).await.map(Response::into_inner) }

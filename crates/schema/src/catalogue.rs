@@ -143,7 +143,8 @@ impl Kind {
         self.entries.binary_search_by_key(&version, |entry| entry.row.version).ok()
     }
 
-    /// The way from a version to the newest one that is reached and may be the end of it.
+    /// The way from a version to the newest one that is reached and understood, a deleted one too: to delete is to keep new
+    /// events out, and what is stored is read as before.
     fn way(&self, from: usize, understands: Option<&SemverRange>) -> Way {
         let is_understood = |entry: &Entry| understands.is_none_or(|range| range.contains(entry.row.semver));
         let mut end = is_understood(&self.entries[from]).then_some(from);
@@ -151,7 +152,7 @@ impl Kind {
             if entry.upcaster().is_err() {
                 break;
             }
-            if !entry.row.is_deleted && is_understood(entry) {
+            if is_understood(entry) {
                 end = Some(place);
             }
         }
@@ -314,8 +315,7 @@ impl Catalogue {
     /// How an event of a type that is stored under `version` is lifted: to the newest version that can be reached, or to
     /// the newest within what a reader understands. `None` where it stays as it is, being there already or unknown.
     ///
-    /// A deleted version is passed through and never the end of a way; what is stored under it and reaches nothing newer
-    /// stays there. A version of a type for which nothing at all is registered counts as the semantic version of that
+    /// A deleted version is part of the way like any other, and may be its end. A version of a type for which nothing at all is registered counts as the semantic version of that
     /// major, so that `^1` understands version 1 of it. Of a type that has schemas, a version that is not registered is
     /// never understood by a reader that states what it understands.
     ///

@@ -3,16 +3,18 @@
 //! Draft 2020-12, and the texts of drafts 2019-09 and 07 that say so in `$schema`. Keywords that no draft knows validate
 //! nothing, and neither does `format`, which says what a text is meant to be. Read the modules in this order:
 //! `document` makes one dialect of all texts, `bounds` refuses what costs too much, `tape` is data as the validator
-//! walks it, `broken` says what is wrong with it, `fields` lists what is described, `facts` and `changes` compare two
+//! walks it, `decimal` and `limits` compare numbers that no double is, `broken` says what is wrong with it, `fields` lists what is described, `facts` and `changes` compare two
 //! schemas.
 
 mod bounds;
 mod broken;
 mod changes;
+mod decimal;
 mod document;
 mod example;
 mod facts;
 mod fields;
+mod limits;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use self::bounds::Cost;
 use self::document::Document;
 #[cfg(feature = "avro")]
 pub(crate) use self::document::canonical;
+use self::limits::Limits;
 use self::tape::{OnTape, Tape};
 use crate::compat::Change;
 use crate::format::{Broken, Field, Reference, SchemaError};
@@ -53,6 +56,7 @@ pub struct JsonSchema {
     document: Document,
     validator: Validator<OnTape>,
     fields: Vec<Field>,
+    limits: Limits,
     cost: Cost,
 }
 
@@ -63,7 +67,8 @@ impl JsonSchema {
         let cost = bounds::check(&document)?;
         let validator = compile(&document.schema, cost)?;
         let fields = fields::list(&document);
-        Ok(JsonSchema { document, validator, fields, cost })
+        let limits = Limits::of(&document.schema);
+        Ok(JsonSchema { document, validator, fields, limits, cost })
     }
 
     /// Its text with sorted members and without blanks.
@@ -87,6 +92,10 @@ impl JsonSchema {
         let text = std::str::from_utf8(bytes).map_err(|_| broken("", "type", "is no JSON: it is not UTF-8"))?;
         TAPE.with_borrow_mut(|tape| {
             tape.read(text).map_err(|problem| broken("", "type", problem))?;
+            if tape.has_long() {
+                let stand_in = |number: &str| self.limits.stand_in(number);
+                tape.stand_in(text, stand_in).map_err(|problem| broken("", "digits", problem))?;
+            }
             let checked = self.check_root(tape, text);
             tape.shrink();
             checked

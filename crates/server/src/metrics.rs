@@ -184,6 +184,7 @@ impl Metrics {
         registry.register_collector(Box::new(Arc::clone(&metrics.projections)));
         if let Some(schemas) = schemas {
             registry.register_collector(Box::new(schemas.skips()));
+            registry.register_collector(Box::new(schemas.let_pass()));
         }
         metrics
     }

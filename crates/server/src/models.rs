@@ -86,6 +86,20 @@ impl EngineSource {
         }
     }
 
+    /// Resolves when nothing in this process has the store open any more, so that it may be opened again. PostgreSQL is open
+    /// to everybody.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let closed = match self {
+            EngineSource::Sqlite(store) => Some(store.closed()),
+            EngineSource::Memory | EngineSource::Postgres(_) => None,
+        };
+        async move {
+            if let Some(closed) = closed {
+                closed.await;
+            }
+        }
+    }
+
     /// The projection of the whole log that `--rewind` asks for, as a file: its name and its text. `None` in memory.
     pub fn rewind(&self) -> Option<(&'static str, &'static str)> {
         match self {

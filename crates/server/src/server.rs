@@ -187,7 +187,9 @@ impl Server {
             tasks.spawn(connection.serve(tcp, tls.clone()));
         }
         drop(listener);
-        drop((looking, following));
+        for task in [looking, following].into_iter().flatten() {
+            task.end().await;
+        }
         tracing::info!("stopping: no new connections, appends are finished, live streams end");
         door.close();
         let drained = async {
@@ -206,6 +208,7 @@ impl Server {
         );
         if drained.is_err() {
             tracing::warn!("some connections did not end in time and are cut");
+            tasks.shutdown().await;
         }
         if stopped.is_err() {
             tracing::warn!("the projections did not stop in time; their leases run out by themselves");
@@ -216,6 +219,15 @@ impl Server {
 
 /// A task that ends with its owner.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl AbortOnDrop {
+    /// Ends it, and returns when what it held is let go.
+    async fn end(mut self) {
+        self.0.abort();
+        // That it was aborted is what it says.
+        let _ = (&mut self.0).await;
+    }
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

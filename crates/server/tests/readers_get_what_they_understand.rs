@@ -75,6 +75,11 @@ async fn a_page_ends_before_what_is_not_understood_and_the_next_says_why() {
             let problem = stopped.json();
             assert_eq!((&problem["event_type"], &problem["understands"]), (&json!("OrderPlaced"), &json!("^1")));
             assert_eq!((&problem["schema_version"], &problem["place"]), (&json!(3), &json!("0:10")));
+            assert_eq!(problem["semver"], "2.0.0");
+            if path.starts_with("/v1/events") {
+                let on = format!("{path}&after={}", problem["checkpoint"].as_str().unwrap());
+                assert_eq!(shown(&registry.server.get(&on).await), newest()[3..], "{problem}");
+            }
             // It opts in, and goes on where it stood.
             let goes_on = next.replace("%5E1", "%3E=1");
             assert_eq!(shown(&registry.server.get(&goes_on).await), newest()[3..]);

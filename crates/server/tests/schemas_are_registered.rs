@@ -214,7 +214,7 @@ async fn schemas_are_compared_deleted_and_set() {
         assert_eq!(schemas.settings().await.unwrap().0, [warn]);
         registry.place(r#"{"amount":"five"}"#).await;
         let metrics = registry.server.get("/metrics").await.text();
-        assert!(metrics.lines().any(|line| line == "pacioli_schema_events_warned 1.0"), "{metrics}");
+        assert!(metrics.lines().any(|line| line == "pacioli_schema_events_warned_total 1"), "{metrics}");
         schemas.set(&setting(SettingScope::Category("order".into()), "mode", None)).await.unwrap();
         let refused = registry.server.append("order-1", r#"[{"type":"OrderPlaced","data":{}}]"#, &[]).await;
         assert_eq!(refused.problem(400).0, "schema-violated");

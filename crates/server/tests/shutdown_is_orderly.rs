@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pacioli_core::Limits;
+use pacioli_server::{Models, OpenOptions, OpenReadModels, Opened, Server, open_store_with};
 use tokio::net::TcpStream;
 
 use crate::failures_are_told_apart::Failing;
@@ -62,4 +63,29 @@ async fn whoever_does_not_end_is_cut() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     server.stop();
     tokio::time::timeout(PATIENCE, &mut server.running).await.expect("ends in time").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_may_be_opened_again_once_its_server_has_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("data").display());
+    for round in 0..40 {
+        let opened = open_store_with(&url, OpenOptions::default()).await;
+        let Opened { store, engine, schemas, .. } = opened.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let closed = engine.closed();
+        let options = OpenReadModels { schemas: Some(schemas.clone()), ..OpenReadModels::default() };
+        let models = engine.open_read_models(options).await.unwrap();
+        drop(engine);
+        let server = Server::listen(config()).await.unwrap().serve(store, Models::On(models), Some(schemas)).await;
+        let address = server.address();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(server.run(async move { stopped.await.unwrap() }));
+        // Somebody reads still when it is told to stop.
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let request = crate::support::request("GET", "/v1/events", &[], b"");
+        tokio::io::AsyncWriteExt::write_all(&mut tcp, &request).await.unwrap();
+        stop.send(()).unwrap();
+        running.await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, closed).await.unwrap_or_else(|_| panic!("round {round}: it stays open"));
+    }
 }

@@ -40,6 +40,10 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("gRPC", "/pacioli.v1.EventStore/Append", Role::Append),
     ("gRPC", "/pacioli.v1.EventStore/AppendStream", Role::Append),
     ("gRPC", "/pacioli.v1.EventStore/AcquireLease", Role::Append),
+    // Not a dry run.
+    ("gRPC", "/pacioli.v1.Schemas/Register", Role::Admin),
+    ("gRPC", "/pacioli.v1.Schemas/Compare", Role::Read),
+    ("gRPC", "/pacioli.v1.Schemas/DeleteSchema", Role::Admin),
     ("gRPC", "/pacioli.v1.Admin/Backup", Role::Admin),
     // A method that nobody put into the table is closed to all but admins.
     ("gRPC", "/pacioli.v1.EventStore/NoSuchMethod", Role::Admin),

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use pacioli_core::append::{AppendOutcome, AppendRequest};
 use pacioli_core::clock::{Clock, SystemClock};
@@ -141,6 +141,8 @@ pub(crate) struct Shared {
     pub(crate) file_bytes_max: Option<u64>,
     pub(crate) log: PathBuf,
     _directory: DataDirectory,
+    /// Goes behind the lock of the directory, which fields that stand above it are dropped before.
+    open: watch::Sender<()>,
 }
 
 impl SqliteStore {
@@ -164,6 +166,12 @@ impl SqliteStore {
     /// What the store shares with its read models.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
+    }
+
+    /// Resolves when the store is closed: its last clone is gone, and the directory may be opened again.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut open = self.handle.shared.open.subscribe();
+        async move { while open.changed().await.is_ok() {} }
     }
 
     /// Runs a read on a blocking thread with a connection of the pool.
@@ -259,6 +267,7 @@ fn open(directory: DataDirectory, options: SqliteOptions) -> Result<SqliteStore>
         file_bytes_max: options.file_bytes_max,
         log,
         _directory: directory,
+        open: watch::Sender::new(()),
     });
     let (commands, receiver) = mpsc::channel();
     let cache = HeadCache::new(options.cached_streams);

@@ -2574,12 +2574,15 @@ pub struct DeleteSchemaRequest {
     /// The type.
     #[prost(string, tag = "1")]
     pub r#type: ::prost::alloc::string::String,
-    /// Which version. 0 is all of them.
+    /// Which version. 0 is none in particular, which has to be said with `all`.
     #[prost(uint32, tag = "2")]
     pub version: u32,
     /// Take away what was hidden before.
     #[prost(bool, tag = "3")]
     pub permanent: bool,
+    /// Every version, which retires the type. Excludes `version`.
+    #[prost(bool, tag = "4")]
+    pub all: bool,
 }
 /// What was deleted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -22,6 +22,7 @@ pub fn to_status(problem: &Problem) -> Status {
         Kind::Overloaded => Reason::Overloaded,
         Kind::Unsupported => Reason::Unsupported,
         Kind::Invalid => Reason::Invalid,
+        Kind::Forbidden => Reason::Denied,
         _ => Reason::StoreFailed,
     };
     let details = match (problem.retry_after(), problem.field()) {

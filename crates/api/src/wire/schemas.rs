@@ -328,6 +328,10 @@ pub fn setting_to_wire(setting: &Setting) -> v1::SchemaSetting {
 pub fn setting(setting: Option<v1::SchemaSetting>) -> Result<Setting, InvalidAppend> {
     let setting = setting.ok_or_else(|| InvalidAppend::new("setting", "is missing"))?;
     let scope = SettingScope::from_parts(&setting.scope, &setting.of);
+    if scope == Some(SettingScope::Global) && !setting.of.is_empty() {
+        let problem = "must be empty where the scope is global; for one type or category say `type` or `category`";
+        return Err(InvalidAppend::new("setting.of", problem));
+    }
     let scope = scope.ok_or_else(|| InvalidAppend::new("setting.scope", "must be global, category or type"))?;
     Ok(Setting { scope, name: setting.name.into(), value: setting.value.map(Into::into) })
 }

@@ -8,8 +8,8 @@ use futures::StreamExt;
 use pacioli_api::cloudevents::{self, Layout};
 use pacioli_api::{fields::Fields, time};
 use pacioli_core::{
-    Category, Checkpoint, Delivery, EventStore, EventType, Filter, PayloadChoice, ReadLog, RecordedEvent, Subscribe,
-    Tag,
+    Category, Checkpoint, Delivery, EventStore, EventType, Filter, PayloadChoice, ReadError, ReadLog, RecordedEvent,
+    Subscribe, Tag,
 };
 
 use crate::failure::Failure;
@@ -118,8 +118,9 @@ pub(crate) async fn read_pages(
     // Where writers never rest there is always more; the head of the first page is where this listing ends.
     let mut end: Option<Checkpoint> = None;
     while left > 0 {
-        let read = ReadLog { after, filter: filter.filter(), limit: left.min(PAGE_EVENTS) as usize, payload };
-        let page = store.read_log(read).await?;
+        let limit = left.min(PAGE_EVENTS) as usize;
+        let read = ReadLog { after: after.clone(), filter: filter.filter(), limit, payload };
+        let page = store.read_log(read).await.map_err(|error| stopped(error, after.as_ref()))?;
         left -= (page.events.len() as u64).min(left);
         take(&page.events)?;
         let at_head = page.at_head();
@@ -141,16 +142,32 @@ async fn follow(
     let subscribe = Subscribe { after: filter.after.clone(), filter: filter.filter(), ..Subscribe::default() };
     let mut deliveries = store.subscribe(subscribe).await?;
     let mut left = limit.unwrap_or(u64::MAX);
+    let mut after = filter.after.clone();
     while left > 0
         && let Some(delivery) = deliveries.next().await
     {
-        if let Delivery::Events { events, .. } = delivery? {
+        let delivery = delivery.map_err(|error| stopped(error, after.as_ref()))?;
+        after = Some(delivery.checkpoint().clone());
+        if let Delivery::Events { events, .. } = delivery {
             let count = (events.len() as u64).min(left) as usize;
             printer.print(&events[..count])?;
             left -= count as u64;
         }
     }
     Ok(())
+}
+
+/// Why the log cannot be read on; of a reader that has to stop, with where it goes on.
+fn stopped(error: ReadError, after: Option<&Checkpoint>) -> Failure {
+    match (&error, after) {
+        (ReadError::Withheld(_), Some(after)) => {
+            let on = format!(
+                "Go on with `--after {after}` and an --accept that takes it in, or pass over it with --on-newer skip"
+            );
+            Failure::from(error).hint(format!("{on}; `pacioli schema show TYPE` shows the newer shape."))
+        }
+        _ => error.into(),
+    }
 }
 
 /// Prints events as CloudEvents, one a line, or as rows of a table.

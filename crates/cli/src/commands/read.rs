@@ -2,7 +2,7 @@
 
 use clap::Args;
 use pacioli_api::fields::Fields;
-use pacioli_core::{Direction, EventStore, ReadStream, StreamName, Version};
+use pacioli_core::{Direction, EventStore, ReadError, ReadStream, StreamName, Version};
 use pacioli_projection::engine::Moment;
 use pacioli_projection::past::version_as_of;
 
@@ -70,7 +70,15 @@ impl Read {
             let limit = left.min(PAGE_EVENTS) as usize;
             let payload = self.fields.payload();
             let read = ReadStream { stream: self.stream.clone(), from, direction, limit, payload };
-            let page = store.read_stream(read).await?;
+            let page = store.read_stream(read).await.map_err(|error| match (&error, from) {
+                (ReadError::Withheld(_), Some(from)) => {
+                    let on = format!("Go on with `--from {from}` and an --accept that takes it in");
+                    Failure::from(error).hint(format!(
+                        "{on}, or pass over it with --on-newer skip; `pacioli schema show TYPE` shows the newer shape."
+                    ))
+                }
+                _ => error.into(),
+            })?;
             left -= (page.events.len() as u64).min(left);
             printer.print(&page.events)?;
             let Some(next) = page.next else { break };

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use futures::stream;
 use pacioli_api::generated::v1::admin_client::AdminClient;
 use pacioli_api::generated::v1::event_store_client::EventStoreClient;
+use pacioli_api::generated::v1::schemas_client::SchemasClient;
 use pacioli_api::generated::v1::{self, Fields, ReadLogRequest, fields};
 use pacioli_core::EventStore;
 use tonic::transport::{Channel, Endpoint};
@@ -95,4 +96,33 @@ async fn a_backup_of_a_store_without_files_is_not_there() {
     let server = Server::start(memory(1)).await;
     let mut admin = AdminClient::new(channel(&server).await);
     assert_eq!(admin.backup(v1::BackupRequest {}).await.unwrap_err().code(), tonic::Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn what_is_not_said_of_a_schema_is_not_taken_for_all() {
+    let server = Server::start(memory(1)).await;
+    let mut schemas = SchemasClient::new(channel(&server).await);
+    let delete = |version, all| v1::DeleteSchemaRequest { r#type: "Noted".to_owned(), version, permanent: false, all };
+    for (version, all, says) in [(0, false, "`all`"), (2, true, "excludes")] {
+        let refused = schemas.delete_schema(delete(version, all)).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains(says), "{refused}");
+    }
+    // What is said as it has to be comes as far as to find that this server has no registry.
+    for (version, all) in [(0, true), (2, false)] {
+        assert_eq!(schemas.delete_schema(delete(version, all)).await.unwrap_err().code(), tonic::Code::Unimplemented);
+    }
+    let setting = |scope: &str, of: &str| v1::SetSettingRequest {
+        setting: Some(v1::SchemaSetting {
+            scope: scope.to_owned(),
+            of: of.to_owned(),
+            name: "level".to_owned(),
+            value: Some("full".to_owned()),
+        }),
+    };
+    let refused = schemas.set_setting(setting("global", "Noted")).await.unwrap_err();
+    assert!(refused.code() == tonic::Code::InvalidArgument && refused.message().contains("setting.of"), "{refused}");
+    for (scope, of) in [("global", ""), ("type", "Noted")] {
+        assert_eq!(schemas.set_setting(setting(scope, of)).await.unwrap_err().code(), tonic::Code::Unimplemented);
+    }
 }

@@ -285,21 +285,26 @@ async fn the_view_shows_the_newest_shape_up_to_a_hole() {
     )
     .await;
     assert_eq!(shown().await, [in_three, as_stored[1], as_stored[2], r#"2 {"cents": 1} 1 {"amount": 1}"#]);
-    // What leads over it comes later, and what is hidden is passed through and no end.
+    // What leads over it comes later, and what is hidden stays the end that it was.
     let mut hidden =
         json_schema("Placed", 4, "3.0.0", euros, Some(r#"[{"op":"move","from":"/cents","path":"/euros"}]"#));
     register(&store, vec![hidden.clone()], vec![]).await;
     assert_eq!(shown().await[0], r#"4 {"euros": 1.50} 1 {"amount": 1.50}"#);
     hidden.is_deleted = true;
     register(&store, vec![hidden], vec![]).await;
-    assert_eq!(shown().await[0], in_three);
+    let in_four = r#"4 {"euros": 1.50} 1 {"amount": 1.50}"#;
+    assert_eq!(shown().await[0], in_four);
+    let within =
+        "SELECT pacioli.shapes_within(ARRAY['Placed'], ARRAY[3, 0, 0]::bigint[], ARRAY[4, 0, 0]::bigint[])::text";
+    let reached: String = client.query_one(within, &[]).await.unwrap().get(0);
+    assert_eq!(reached, r#"{"Placed": {"1": 4, "2": 4, "3": 4, "4": 4}}"#);
     // A store whose functions are made anew has them still, and so has one whose registry is empty again.
     client
         .batch_execute("UPDATE pacioli.migrations SET definitions = 'of before', definitions_version = 1")
         .await
         .unwrap();
     pacioli_postgres::migrate::init(&crate::support::location(&url), None).await.unwrap();
-    assert_eq!(shown().await[0], in_three);
+    assert_eq!(shown().await[0], in_four);
     let now = store.registry().await.unwrap();
     let removed = now.schemas.iter().map(|schema| (schema.event_type.clone(), schema.version)).collect();
     let all = RegistryChange { removed, ..super::world::change(now.generation.0, vec![], vec![]) };

@@ -62,6 +62,8 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stop: watch::Receiver<boo
         }
     }
     drivers.stop().await;
+    // So that nothing holds the store any more when this returns.
+    following.shutdown().await;
 }
 
 /// The drivers by projection.

@@ -145,7 +145,36 @@ fn a_type_whose_versions_are_all_deleted_is_retired() {
     desk.apply(&change);
     let refused = desk.judge("a-1", vec![new_event(TYPE, None, &json!({"amount":1}))]).unwrap_err();
     assert_eq!((&*refused.rule, refused.accepted_by), ("registered", None));
-    assert!(matches!(desk.see(&Shape::default(), &stored(TYPE, 1, &json!({"amount":1}))), Shown::AsStored));
+}
+
+#[test]
+fn what_is_stored_is_seen_the_same_whatever_is_deleted() {
+    let event_type = EventType::new(TYPE).unwrap();
+    let events = [
+        stored(TYPE, 1, &json!({"amount":5})),
+        stored(TYPE, 2, &json!({"amount":6,"note":"x"})),
+        stored(TYPE, 3, &json!({"amount_cents":7,"currency":"EUR"})),
+    ];
+    let ranges: [&[&str]; 5] =
+        [&[], &["MoneyDeposited:^1"], &["MoneyDeposited:^2"], &["MoneyDeposited:=1.0.0"], &["MoneyDeposited:<3"]];
+    let seen = |desk: &Desk| {
+        let one = |range: &&[&str], event: &RecordedEvent| format!("{:?}", desk.see(&shape(false, range), event));
+        ranges.iter().flat_map(|range| events.iter().map(move |event| one(range, event))).collect::<Vec<_>>()
+    };
+    for deleted in [&[3][..], &[2], &[1], &[2, 3], &[1, 2, 3]] {
+        let mut desk = desk();
+        let before = seen(&desk);
+        let change = crate::register::delete(&desk.gate.catalogue(), &event_type, deleted, None, id(1)).unwrap();
+        desk.apply(&change);
+        assert_eq!(seen(&desk), before, "{deleted:?} deleted");
+    }
+    // Only what is gone for good is no end of a way any more.
+    let mut desk = desk();
+    let change = crate::register::delete(&desk.gate.catalogue(), &event_type, &[3], None, id(1)).unwrap();
+    desk.apply(&change);
+    let change = crate::register::remove(&desk.gate.catalogue(), &event_type, &[3], &[1, 2], None, id(2)).unwrap();
+    desk.apply(&change);
+    assert_eq!(data(&desk.see(&Shape::default(), &events[0])), (2, json!({"amount":5})));
 }
 
 #[test]

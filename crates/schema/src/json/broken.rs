@@ -136,6 +136,9 @@ fn describe(node: &TapeNode<'_>) -> String {
     if let Some(array) = node.as_array() {
         return counted("a list of", Array::len(&array), "item", "items");
     }
+    if let Some(text) = node.long() {
+        return format!("is {}", shortened(text));
+    }
     match node.as_string() {
         Some(text) => format!("is the text `{}`", shortened(&text)),
         None => format!("is {}", node.to_value()),

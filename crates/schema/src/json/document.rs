@@ -11,6 +11,7 @@ use jsonschema::Draft;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
+use super::limits;
 use crate::format::{Reference, SchemaError};
 
 /// How long a schema's text may be, together with those that it refers to.
@@ -144,6 +145,7 @@ impl Source {
     fn read(text: &str, place: String) -> Result<Source, SchemaError> {
         pacioli_core::json::check(text.as_bytes())
             .map_err(|error| SchemaError::at("", format!("the schema is {error}; mend the text")))?;
+        limits::check(text)?;
         let value: Value = serde_json::from_str(text)
             .map_err(|error| SchemaError::at("", format!("the schema is no JSON: {error}")))?;
         let draft = draft(&value)?;

@@ -11,6 +11,9 @@ pub(crate) mod tests;
 use std::cell::Cell;
 
 use pacioli_core::json::DEPTH_MAX;
+use serde_json::Number;
+
+use super::decimal::Decimal;
 
 /// Objects of more members than this are searched by a sorted list of them.
 const MEMBERS_SCANNED: u32 = 16;
@@ -23,6 +26,18 @@ pub(crate) struct Tape {
     decoded: Vec<String>,
     /// The slots of the names of large objects, sorted by name.
     sorted: Vec<u32>,
+    /// Numbers that no double is.
+    long: Vec<Long>,
+}
+
+/// A number that is written with more digits than its double has.
+struct Long {
+    /// From one byte of the text up to another.
+    start: u32,
+    end: u32,
+    is_whole: bool,
+    /// What is compared in its place.
+    stand_in: Number,
 }
 
 pub(crate) use node::{OnTape, TapeNode};
@@ -88,6 +103,8 @@ enum What {
     Positive(u64),
     Negative(i64),
     Float(f64),
+    /// Which of the numbers that no double is.
+    Long(u32),
     /// From one byte of the text up to another.
     Text(u32, u32),
     /// Which of the decoded texts.
@@ -104,6 +121,7 @@ impl Tape {
         self.slots.clear();
         self.decoded.clear();
         self.sorted.clear();
+        self.long.clear();
         if u32::try_from(text.len()).is_err() {
             return Err("is longer than 4 GiB");
         }
@@ -117,6 +135,19 @@ impl Tape {
     /// The whole document; `text` is what was read.
     pub(crate) fn root<'a>(&'a self, text: &'a str) -> TapeNode<'a> {
         TapeNode::new(self, text)
+    }
+
+    /// Whether it holds a number that no double is.
+    pub(crate) fn has_long(&self) -> bool {
+        !self.long.is_empty()
+    }
+
+    /// Says what is compared in the place of each number that no double is.
+    pub(crate) fn stand_in<E>(&mut self, text: &str, by: impl Fn(&str) -> Result<Number, E>) -> Result<(), E> {
+        for long in &mut self.long {
+            long.stand_in = by(&text[long.start as usize..long.end as usize])?;
+        }
+        Ok(())
     }
 
     /// Gives back memory that one huge document took.
@@ -136,8 +167,6 @@ struct Reader<'a> {
 }
 
 const NO_JSON: Unreadable = "is no JSON";
-const BEYOND: Unreadable =
-    "holds a number that is too large for JSON Schema, beyond about 1.8e308; write such a number as a text";
 
 impl Reader<'_> {
     fn peek(&self) -> Option<u8> {
@@ -300,7 +329,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What `serde_json` makes of a number, so that nothing else that reads the same data sees another one.
+    /// What `serde_json` makes of a number, so that nothing else that reads the same data sees another one, where that does
+    /// not round it.
     fn number(&mut self) -> Result<(), Unreadable> {
         let start = self.at;
         let is_negative = self.peek() == Some(b'-');
@@ -342,11 +372,27 @@ impl Reader<'_> {
             }
             self.digits()?;
         }
-        let float: f64 = self.text[start..self.at].parse().map_err(|_| NO_JSON)?;
-        if float.is_infinite() {
-            return Err(BEYOND);
+        let text = &self.text[start..self.at];
+        let float: f64 = text.parse().map_err(|_| NO_JSON)?;
+        // So few digits a double keeps, and most numbers have no more.
+        if text.len() <= DIGITS_KEPT && !text.contains(['e', 'E']) {
+            self.push(What::Float(float));
+            return Ok(());
         }
-        self.push(What::Float(float));
+        let what = match unrounded(text, float) {
+            Some(what) => what,
+            None => {
+                let long = Long {
+                    start: start as u32,
+                    end: self.at as u32,
+                    is_whole: Decimal::read(text).is_whole(),
+                    stand_in: Number::from_f64(float.clamp(f64::MIN, f64::MAX)).unwrap_or_else(|| 0.into()),
+                };
+                self.tape.long.push(long);
+                What::Long(self.tape.long.len() as u32 - 1)
+            }
+        };
+        self.push(what);
         Ok(())
     }
 
@@ -357,4 +403,33 @@ impl Reader<'_> {
         }
         if self.at == start { Err(NO_JSON) } else { Ok(()) }
     }
+}
+
+/// Every decimal of so many digits is read from the double that is nearest to it.
+const DIGITS_KEPT: usize = 15;
+/// Up to this power of ten, and down to the same below one, doubles have all their digits.
+const MAGNITUDE_KEPT: i64 = 290;
+
+/// A number as a double or a whole number, where that is the number as it is written.
+fn unrounded(text: &str, float: f64) -> Option<What> {
+    let number = Decimal::read(text);
+    if float.is_infinite() {
+        return None;
+    }
+    if let Some(whole) = number.to_whole()
+        && whole != 0
+        && float as i128 != whole
+    {
+        let positive = u64::try_from(whole).map(What::Positive);
+        if let Ok(what) = positive.or_else(|_| i64::try_from(whole).map(What::Negative)) {
+            return Some(what);
+        }
+    }
+    if number.significant() == 0
+        || number.significant() <= DIGITS_KEPT && number.magnitude().abs() <= MAGNITUDE_KEPT
+        || Decimal::read(&format!("{float:e}")) == number
+    {
+        return Some(What::Float(float));
+    }
+    None
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod changes;
+mod numbers;
 mod random;
 
 use jsonschema::Draft;
@@ -92,7 +93,6 @@ fn the_first_violation_is_told() {
     let binary = order.check(&Payload::Binary(Bytes::from_static(b"x"))).unwrap_err();
     assert!(binary.rule == "type" && binary.problem.contains("is binary"));
     assert!(checked(&order, "{").unwrap_err().problem.contains("no JSON"));
-    assert!(checked(&order, r#"{"order":"o-1","amount":1e999}"#).unwrap_err().problem.contains("too large"));
 }
 
 #[test]

@@ -77,11 +77,7 @@ impl Services {
 
     /// Resolves when the server goes away.
     async fn shut_down(&self) {
-        let mut shutdown = self.shutdown.clone();
-        if shutdown.wait_for(|down| *down).await.is_err() {
-            // Whoever could say so is gone, so nobody ever will.
-            std::future::pending::<()>().await;
-        }
+        shut_down(self.shutdown.clone()).await;
     }
 }
 
@@ -93,7 +89,7 @@ pub fn services(services: Services) -> axum::Router {
     pacioli_api::wire::bounds::allow(&services.limits);
     let request_max = services.limits.append_bytes_max.saturating_add(REQUEST_MARGIN);
     let reporter = HealthReporter::new();
-    tokio::spawn(report_health(reporter.clone(), services.clone()));
+    tokio::spawn(report_health(reporter.clone(), services.shutdown.clone()));
     let services = Arc::new(services);
     let event_store = EventStoreServer::new(EventStoreService::new(Arc::clone(&services)))
         .max_decoding_message_size(request_max)
@@ -122,11 +118,19 @@ pub fn services(services: Services) -> axum::Router {
 /// The services that health speaks of; the empty name is the whole server.
 const HEALTH_NAMES: [&str; 4] = ["", "pacioli.v1.EventStore", "pacioli.v1.Schemas", "pacioli.v1.Admin"];
 
-async fn report_health(mut reporter: HealthReporter, services: Services) {
+async fn shut_down(mut shutdown: watch::Receiver<bool>) {
+    if shutdown.wait_for(|down| *down).await.is_err() {
+        // Whoever could say so is gone, so nobody ever will.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Holds nothing of the store, which is closed while this ends.
+async fn report_health(mut reporter: HealthReporter, shutdown: watch::Receiver<bool>) {
     for name in HEALTH_NAMES {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
-    services.shut_down().await;
+    shut_down(shutdown).await;
     for name in HEALTH_NAMES {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
         // Ends the calls that watch, which would hold up the shutdown.

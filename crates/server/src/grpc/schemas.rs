@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::Services;
 use crate::http::models::Actor;
 use crate::schemas::{Registry, RegistryError};
+use crate::tokens::Role;
 
 /// The registry behind the service.
 pub(super) struct SchemasService {
@@ -52,7 +53,19 @@ fn actor<T>(request: &Request<T>) -> Option<String> {
 impl Schemas for SchemasService {
     async fn register(&self, request: Request<v1::RegisterRequest>) -> Result<Response<v1::RegisterResponse>, Status> {
         let by = actor(&request);
-        let registration = wire::registration(request.into_inner()).map_err(invalid)?;
+        let role = request.extensions().get::<Role>().copied();
+        let request = request.into_inner();
+        if let (Some(role), false) = (role, request.dry_run)
+            && role < Role::Admin
+        {
+            let name = by.unwrap_or_default();
+            let detail = format!(
+                "to register a schema needs the role `admin`; the token of `{name}` has `{role}`, which may ask with `dry_run` \
+                 what would become of it"
+            );
+            return Err(problem::to_status(&Problem::new(Kind::Forbidden, detail)));
+        }
+        let registration = wire::registration(request).map_err(invalid)?;
         let registered = self.registry()?.register(registration, by.as_deref()).await.map_err(failed)?;
         Ok(Response::new(wire::registered_to_wire(&registered)))
     }
@@ -85,9 +98,17 @@ impl Schemas for SchemasService {
         request: Request<v1::DeleteSchemaRequest>,
     ) -> Result<Response<v1::DeleteSchemaResponse>, Status> {
         let by = actor(&request);
-        let v1::DeleteSchemaRequest { r#type, version, permanent } = request.into_inner();
+        let v1::DeleteSchemaRequest { r#type, version, permanent, all } = request.into_inner();
         let event_type = wire::event_type("type", r#type).map_err(invalid)?;
-        let version = (version > 0).then_some(version);
+        let version = match (version, all) {
+            (0, true) => None,
+            (1.., false) => Some(version),
+            (0, false) => {
+                let problem = "is missing; say which version, or `all` for every one, which retires the type";
+                return Err(invalid(InvalidAppend::new("version", problem)));
+            }
+            (_, true) => return Err(invalid(InvalidAppend::new("all", "excludes a version; say one of them"))),
+        };
         let deleted = self.registry()?.delete(&event_type, version, permanent, by.as_deref()).await.map_err(failed)?;
         Ok(Response::new(wire::deleted_to_wire(&deleted)))
     }

@@ -68,6 +68,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, request: Request, next: Next) -> 
     let used = match authorize(app, asked, &request) {
         Ok(None) => None,
         Ok(Some((used, bearer))) => {
+            request.extensions_mut().insert(bearer.role);
             request.extensions_mut().insert(Actor(Some(bearer.name)));
             Some(used)
         }

@@ -17,8 +17,8 @@ use pacioli_api::json::{StreamBody, StreamsBody};
 use pacioli_api::problem::{Kind, Problem};
 use pacioli_core::schemas::Shape;
 use pacioli_core::{
-    Direction, EventStore, Filter, ListStreams, LogPage, ReadError, ReadLog, ReadStream, RecordedEvent, StreamName,
-    StreamPage, Subscribe, Version,
+    Checkpoint, Direction, EventStore, Filter, ListStreams, LogPage, Position, ReadError, ReadLog, ReadStream,
+    RecordedEvent, StreamName, StreamPage, Subscribe, Version,
 };
 
 use pacioli_projection::engine::Moment;
@@ -197,7 +197,10 @@ async fn log_pages(app: Arc<App>, request: Request) -> Result<Response, Failure>
     }
     let limit = query.limit()?;
     let mut read = ReadLog { after, filter, limit: page_limit(&app, limit), payload };
-    let page = next_log_page(&*store, &mut read).await?;
+    let page = match next_log_page(&*store, &mut read).await {
+        Err(error @ ReadError::Withheld(_)) => return Err(stopped(&app, &error, read.after).await?),
+        page => page?,
+    };
     let next = (!page.at_head()).then(|| page.checkpoint.to_string());
     let is_long = next.is_some() && page.events.len() < limit;
     if format == Format::Lines && is_long {
@@ -323,6 +326,18 @@ async fn next_log_page(store: &dyn EventStore, read: &mut ReadLog) -> Result<Log
             return Ok(page);
         }
     }
+}
+
+/// Why a reader has to stop, with where it goes on once it understands more.
+async fn stopped(app: &App, error: &ReadError, after: Option<Checkpoint>) -> Result<Failure, Failure> {
+    let after = match after {
+        Some(after) => after,
+        None => {
+            let head = app.store.head().await?;
+            Checkpoint::new(head.iter().map(|_| Position(0)), head.epoch())
+        }
+    };
+    Ok(Problem::from(error).with("checkpoint", after.to_string()).into())
 }
 
 /// A read that goes on page by page until its limit or the end.

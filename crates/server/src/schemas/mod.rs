@@ -24,6 +24,10 @@ use pacioli_core::store::Measure;
 use pacioli_core::{Clock, EventStore, EventType, ReadError, SystemClock};
 use pacioli_projection::{ReadModels, WeakReadModels};
 use pacioli_schema::{Catalogue, SchemaGate};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use tokio::sync::Mutex;
 
 pub use error::RegistryError;
@@ -155,29 +159,17 @@ impl Registry {
     }
 
     /// What `/metrics` shows of it.
-    pub(crate) fn measures(&self) -> [Measure; 4] {
-        [
-            Measure {
-                name: "schema_generation",
-                help: "How often the schema registry was changed, as far as this server knows",
-                value: self.generation().0 as f64,
-            },
-            Measure {
-                name: "schema_events_warned",
-                help: "Events that were not what their schemas say and were stored all the same since the server began",
-                value: self.inner.gate.warned() as f64,
-            },
-            Measure {
-                name: "schema_events_without_schema",
-                help: "Events of types without a schema that were stored, where others have one, since the server began",
-                value: self.inner.gate.without_schema() as f64,
-            },
-            Measure {
-                name: "schema_events_large",
-                help: "Events over 8 KiB that were stored, where types have schemas, since the server began",
-                value: self.inner.gate.large() as f64,
-            },
-        ]
+    pub(crate) fn measures(&self) -> [Measure; 1] {
+        [Measure {
+            name: "schema_generation",
+            help: "How often the schema registry was changed, as far as this server knows",
+            value: self.generation().0 as f64,
+        }]
+    }
+
+    /// What the gate let pass and counted, since the server began.
+    pub(crate) fn let_pass(&self) -> LetPass {
+        LetPass(Arc::clone(&self.inner.gate))
     }
 
     /// How many events were passed over, by reader and type.
@@ -210,5 +202,36 @@ pub(crate) fn size(size: pacioli_schema::Size) -> Size {
         pacioli_schema::Size::Patch => Size::Patch,
         pacioli_schema::Size::Minor => Size::Minor,
         pacioli_schema::Size::Major => Size::Major,
+    }
+}
+
+/// How many events the gate let pass that it has something to say of.
+#[derive(Debug)]
+pub(crate) struct LetPass(Arc<SchemaGate>);
+
+impl Collector for LetPass {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let counts = [
+            (
+                "schema_events_warned",
+                "Events that were not what their schemas say and were stored all the same since the server began",
+                self.0.warned(),
+            ),
+            (
+                "schema_events_without_schema",
+                "Events of types without a schema that were stored, where others have one, since the server began",
+                self.0.without_schema(),
+            ),
+            (
+                "schema_events_large",
+                "Events over 8 KiB that were stored, where types have schemas, since the server began",
+                self.0.large(),
+            ),
+        ];
+        for (name, help, count) in counts {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(count).encode(metric)?;
+        }
+        Ok(())
     }
 }

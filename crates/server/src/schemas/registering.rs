@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pacioli_api::schemas::{ImpactedReader, Proposed, ReaderCheck, Registered, Registration, Size};
-use pacioli_core::{EventId, RecordedEvent};
+use pacioli_core::{EventId, EventType, RecordedEvent};
 use pacioli_schema::register::{self, Draft, Proposal, Tried};
 use pacioli_schema::{Catalogue, Change};
 use uuid::Uuid;
@@ -30,6 +30,7 @@ impl Registry {
     ) -> Result<Registered, RegistryError> {
         let Registration { proposed, acknowledged, dry_run } = registration;
         let event_type = proposed.event_type.clone();
+        let strangers = self.strangers(&event_type, &acknowledged).await?;
         let proposal = Arc::new(self.proposal(proposed, by));
         let mut sample: Option<Arc<Vec<Arc<RecordedEvent>>>> = None;
         // What another server registered is not waited for: it is read first.
@@ -42,7 +43,7 @@ impl Registry {
             }
             let draft = Arc::new(self.draft(&catalogue, &proposal).await?);
             if draft.is_known {
-                return Ok(registered(&draft, Tried::default(), None));
+                return Ok(registered(&draft, &strangers, Tried::default(), None));
             }
             let events = match &sample {
                 Some(events) => Arc::clone(events),
@@ -51,7 +52,7 @@ impl Registry {
             let tried = try_on(&draft, &catalogue, events).await?;
             self.check_readers(&draft, &acknowledged).await?;
             if dry_run {
-                return Ok(registered(&draft, tried, None));
+                return Ok(registered(&draft, &strangers, tried, None));
             }
             let change = draft.change(&catalogue, EventId(Uuid::now_v7()));
             if let Some(checkpoint) = self.try_change(change, &mut unknown).await? {
@@ -62,7 +63,7 @@ impl Registry {
                     has_upcaster = draft.schema.upcaster.is_some(),
                     "a schema was registered"
                 );
-                return Ok(registered(&draft, tried, Some(checkpoint)));
+                return Ok(registered(&draft, &strangers, tried, Some(checkpoint)));
             }
         }
         Err(unknown.map_or(RegistryError::Busy { attempts: ATTEMPTS }, RegistryError::Change))
@@ -84,6 +85,22 @@ impl Registry {
         let Proposed { event_type, format, text, references, semver, upcaster } = proposed;
         let references = references.into_iter().map(reference_to).collect();
         Proposal { event_type, format, text, references, semver, upcaster, by, at: self.now() }
+    }
+
+    /// Warns of the names that were acknowledged and that nobody has who reads the type.
+    async fn strangers(&self, event_type: &EventType, acknowledged: &[String]) -> Result<Vec<String>, RegistryError> {
+        if acknowledged.is_empty() {
+            return Ok(Vec::new());
+        }
+        let readers = self.readers_of(event_type, None, &[]).await?;
+        let is_known = |name: &&String| readers.iter().any(|reader| reader.name == **name);
+        let warn = |name: &String| {
+            format!(
+                "nobody who reads {event_type} has the name `{name}` that was acknowledged; `pacioli schema impact {event_type}` \
+                 shows who does"
+            )
+        };
+        Ok(acknowledged.iter().filter(|name| !is_known(name)).map(warn).collect())
     }
 
     /// A break is only made once somebody looked after everybody who reads the type.
@@ -139,7 +156,12 @@ async fn try_on(
     Ok(trying.await.map_err(|error| RegistryError::broken(&error))??)
 }
 
-fn registered(draft: &Draft, tried: Tried, checkpoint: Option<pacioli_core::Checkpoint>) -> Registered {
+fn registered(
+    draft: &Draft,
+    strangers: &[String],
+    tried: Tried,
+    checkpoint: Option<pacioli_core::Checkpoint>,
+) -> Registered {
     let schema = &draft.schema;
     Registered {
         event_type: schema.event_type.clone(),
@@ -149,7 +171,7 @@ fn registered(draft: &Draft, tried: Tried, checkpoint: Option<pacioli_core::Chec
         is_known: draft.is_known,
         size: size(draft.size),
         changes: draft.changes.iter().map(change).collect(),
-        warnings: draft.warnings.iter().cloned().chain(tried.warnings).collect(),
+        warnings: [&draft.warnings, strangers, &tried.warnings].concat(),
         tried: tried.events as u64,
         checkpoint,
     }

@@ -5,7 +5,10 @@ use pacioli_api::problem::Kind;
 use pacioli_api::schemas::{ImpactOf, Proposed, Registration};
 use pacioli_client::{Client, SchemasClient};
 use pacioli_core::schemas::{SchemaFormat, Setting, SettingScope};
-use pacioli_core::{Append, AppendOutcome, Checkpoint, EventId, EventStore, ExpectedVersion, NewEvent, StreamName};
+use pacioli_core::{
+    Append, AppendOutcome, Checkpoint, EventId, EventStore, ExpectedVersion, Filter, NewEvent, Payload, PayloadChoice,
+    ReadLog, StreamName,
+};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -118,10 +121,9 @@ impl Changes {
         self.append().await;
     }
 
-    /// A version goes that is not the newest; or where nothing forbids it, the chain gets a hole.
+    /// A version goes, and what is read is what was read before; or where nothing forbids it, the chain gets a hole.
     async fn delete_or_break(&mut self) {
-        let newest = self.versions.len() - 1;
-        let shown: Vec<usize> = (0..newest).filter(|at| !self.versions[*at].is_deleted).collect();
+        let shown = self.shown();
         if self.level == "none" && self.random.below(2) == 0 {
             let fields = vec![self.field(true), self.field(false)];
             return self.register(fields, Vec::new()).await;
@@ -129,7 +131,9 @@ impl Changes {
         if shown.len() > 1 {
             let at = shown[self.random.below(shown.len())];
             let number = self.versions[at].number;
+            let before = self.read().await;
             self.schemas.delete(&event_type(TYPE), Some(number), false).await.unwrap();
+            assert_eq!(self.read().await, before, "version {number} was deleted");
             self.versions[at].is_deleted = true;
         }
     }
@@ -175,11 +179,11 @@ impl Changes {
 
     /// Appends an event that every reader understands by then that opted in to what it met; gives the head.
     pub(super) async fn append_last(&mut self) -> Checkpoint {
-        self.append_one(Some(self.versions.len() - 1)).await
+        self.append_one(self.shown().last().copied()).await
     }
 
     async fn append_one(&mut self, at: Option<usize>) -> Checkpoint {
-        let shown: Vec<usize> = (0..self.versions.len()).filter(|at| !self.versions[*at].is_deleted).collect();
+        let shown = self.shown();
         let at = at.unwrap_or(shown[self.random.below(shown.len())]);
         let mut data = Map::new();
         for field in self.versions[at].fields.clone() {
@@ -190,7 +194,7 @@ impl Changes {
             }
         }
         let mut event = NewEvent::json(EventId(Uuid::now_v7()), event_type(TYPE), Value::Object(data).to_string());
-        let is_newest = at + 1 == self.versions.len();
+        let is_newest = Some(&at) == shown.last();
         // The newest is what an event gets that says none.
         event.schema_version = (!is_newest || self.random.below(2) == 0).then_some(self.versions[at].number);
         let stream = StreamName::new(format!("thing-{}", self.random.below(3))).unwrap();
@@ -198,6 +202,26 @@ impl Changes {
         match self.client.append(append).await.unwrap() {
             AppendOutcome::Appended(appended) => appended.checkpoint,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The versions that events may be stored under.
+    fn shown(&self) -> Vec<usize> {
+        (0..self.versions.len()).filter(|at| !self.versions[*at].is_deleted).collect()
+    }
+
+    /// What is stored, in the newest shape.
+    async fn read(&self) -> Vec<(u64, u32, Payload)> {
+        let filter = Filter { types: vec![event_type(TYPE)], ..Filter::default() };
+        let mut read = ReadLog { after: None, filter, limit: 1_000, payload: PayloadChoice::All };
+        let mut events = Vec::new();
+        loop {
+            let page = self.client.read_log(read.clone()).await.unwrap();
+            events.extend(page.events.iter().map(|event| (event.position.0, event.schema_version, event.data.clone())));
+            if page.at_head() {
+                return events;
+            }
+            read.after = Some(page.checkpoint);
         }
     }
 

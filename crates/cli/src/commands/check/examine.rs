@@ -15,6 +15,8 @@ use crate::output::{count_of, say};
 pub(super) struct Examined {
     /// By type and version.
     shapes: BTreeMap<(String, u32), Shape>,
+    /// What cannot be read, so that nobody knows what it is.
+    unreadable: BTreeMap<&'static str, Failed>,
 }
 
 /// The events of a type and version.
@@ -71,19 +73,27 @@ impl Examined {
         }
     }
 
+    /// Takes note of what cannot be read.
+    pub(super) fn take_unreadable(&mut self, kind: &'static str, from: &str, problem: String) {
+        let first = || Failed { count: 0, first: from.to_owned(), problem };
+        self.unreadable.entry(kind).or_insert_with(first).count += 1;
+    }
+
     /// Tells what failed first, a line a kind, and how the command ends.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
         let (mut events, mut failed, mut kinds) = (0, 0, 0);
+        for Failed { count, first, problem } in self.unreadable.values() {
+            events += count;
+            failed += count;
+            kinds += 1;
+            say(&format!("{first}: {problem}{}", others(*count)));
+        }
         for ((event_type, version), shape) in &self.shapes {
             events += shape.events;
             failed += shape.failed;
             for Failed { count, first, problem } in shape.failures.values() {
                 kinds += 1;
-                let others = match count - 1 {
-                    0 => String::new(),
-                    others => format!(" ({} more like it)", count_of(others, "event")),
-                };
-                say(&format!("{event_type} version {version}, {first}: {problem}{others}"));
+                say(&format!("{event_type} version {version}, {first}: {problem}{}", others(*count)));
             }
         }
         let looked_at = count_of(events, "event");
@@ -95,7 +105,11 @@ impl Examined {
             failed => {
                 let kinds = count_of(kinds, "kind");
                 let message = format!("{} of {looked_at} failed, {kinds} of failure", count_of(failed, "event"));
-                Err(Failure::failed(message).hint(
+                let failure = Failure::failed(message);
+                if self.shapes.values().all(|shape| shape.failed == 0) {
+                    return Err(failure);
+                }
+                Err(failure.hint(
                     "Stored events do not change: register an upcaster that lifts them, or a version that allows what they \
                      are.",
                 ))
@@ -116,17 +130,18 @@ impl Examined {
                 number(shape.lifted_to),
             ]
         };
-        self.shapes.iter().map(row).collect()
+        let unreadable = self.unreadable.iter().map(|(kind, failed)| {
+            let count = crate::output::grouped(failed.count);
+            let none = || "-".to_owned();
+            vec![format!("({kind})"), none(), none(), count.clone(), count, none()]
+        });
+        self.shapes.iter().map(row).chain(unreadable).collect()
     }
 
     /// The same as JSON, with the failures.
     pub(super) fn told(&self, catalogue: &Catalogue) -> Vec<Value> {
         let told = |((event_type, version), shape): (&(String, u32), &Shape)| {
-            let failures: Vec<Value> = shape
-                .failures
-                .values()
-                .map(|one| json!({ "events": one.count, "first": one.first, "problem": one.problem }))
-                .collect();
+            let failures: Vec<Value> = shape.failures.values().map(Failed::told).collect();
             json!({
                 "type": event_type,
                 "version": version,
@@ -137,7 +152,33 @@ impl Examined {
                 "failures": failures,
             })
         };
-        self.shapes.iter().map(told).collect()
+        let unreadable = self.unreadable.iter().map(|(kind, failed)| {
+            json!({
+                "type": null,
+                "version": null,
+                "semver": null,
+                "unreadable": kind,
+                "events": failed.count,
+                "failed": failed.count,
+                "lifted_to": null,
+                "failures": [failed.told()],
+            })
+        });
+        self.shapes.iter().map(told).chain(unreadable).collect()
+    }
+}
+
+impl Failed {
+    fn told(&self) -> Value {
+        json!({ "events": self.count, "first": self.first, "problem": self.problem })
+    }
+}
+
+/// How many others fail as the first does.
+fn others(count: u64) -> String {
+    match count - 1 {
+        0 => String::new(),
+        others => format!(" ({} more like it)", count_of(others, "event")),
     }
 }
 
@@ -168,7 +209,7 @@ fn examine(catalogue: &Catalogue, event: &RecordedEvent) -> Result<Option<u32>, 
     })?;
     let lift = catalogue.lift(&event.event_type, version, None).ok().flatten();
     let reached = lift.as_ref().map_or(version, |lift| lift.version);
-    // A version that was deleted is stored under no more, and read as before.
+    // One that was deleted takes no new events, so nobody waits for older ones in its shape.
     if let Some(newest) =
         catalogue.newest(event_type).map(|newest| newest.row.version).filter(|newest| *newest > reached)
     {

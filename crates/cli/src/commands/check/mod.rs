@@ -14,10 +14,10 @@ use pacioli_schema::Catalogue;
 use crate::failure::Failure;
 use crate::output::{Column, Form, OutputArgs, Table, count_of, grouped, say};
 use crate::progress::Progress;
-use crate::read_models::ReadModelsDoor;
-use crate::target::StoreArgs;
+use crate::target::{StoreArgs, Target};
 use examine::Examined;
 use samples::Golden;
+use scan::Found;
 
 const COLUMNS: &[Column] = &[
     Column::text("TYPE", 60),
@@ -34,7 +34,8 @@ const TELL_EVERY: u64 = 1_000;
 ///
 /// Every event is decoded, held against the schema of its version, lifted, and held against the newest schema that it
 /// reaches. Of a long log a sample is looked at, from all over it and of every type that has a schema; --all looks at every
-/// event. It exits 1 where one fails, with the first failure of each kind: for a pipeline before a release.
+/// event. It exits 1 where one fails, with the first failure of each kind: for a pipeline before a release. An event that is
+/// damaged in storage, or a line that is no event, is a failure like any other, and the rest is looked at.
 ///
 /// Golden events, written once with --export-samples and kept beside an application's code, are checked with --samples
 /// against what is registered, without a look at the log.
@@ -66,48 +67,64 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let registry =
-            ReadModelsDoor::with(&self.store, true, async |door| Ok(door.schemas().registry(None).await?)).await?;
-        let catalogue = Catalogue::new(registry, None);
+        let target = self.store.open_existing_target().await?;
+        let catalogue = match &target {
+            Target::Server(client) => Catalogue::new(client.schemas().registry(None).await?, None),
+            Target::InProcess(opened) => Catalogue::new(opened.schemas.refresh().await?.registry().clone(), None),
+        };
         let mut examined = Examined::default();
-        match &self.samples {
-            Some(directory) => {
-                for event in samples::read(directory)? {
-                    examined.take(&catalogue, &event.event, &event.from);
-                }
-            }
-            None => self.look_at_log(&catalogue, &mut examined).await?,
-        }
-        self.print(&catalogue, &examined)?;
-        examined.verdict()
-    }
-
-    async fn look_at_log(&self, catalogue: &Catalogue, examined: &mut Examined) -> Result<(), Failure> {
-        let store = crate::shape::raw(self.store.open_existing_target().await?).await?;
         let mut golden = self.export_samples.as_ref().map(|_| Golden::new(self.samples_of_each.into()));
-        let plan = scan::Plan::new(&*store, catalogue, self.all).await?;
-        let (progress, began) = (Progress::new(Some(plan.events())), Instant::now());
-        let is_all = plan.is_all();
-        plan.run(&*store, |event, seen| {
-            examined.take(catalogue, event, &event.place().to_string());
-            if let Some(golden) = &mut golden {
-                golden.take(event);
-            }
-            if seen % TELL_EVERY == 0 {
-                let rate = seen as f64 / began.elapsed().as_secs_f64().max(1e-9);
-                progress.update(seen, format!("{}, {} events/s", count_of(seen, "event"), grouped(rate as u64)));
-            }
-        })
-        .await?;
-        progress.finish();
-        if !is_all {
-            say("the log is long, and a sample was looked at; --all looks at every event");
-        }
+        let looked = match &self.samples {
+            Some(directory) => samples::read(directory, |from, sample| match sample {
+                Ok(event) => examined.take(&catalogue, &event, &from),
+                Err(problem) => examined.take_unreadable("no event", &from, problem),
+            }),
+            None => self.look_at_log(target, &catalogue, &mut examined, &mut golden).await,
+        };
+        // Whatever ended it, what was seen until then is told.
+        self.print(&catalogue, &examined)?;
+        let verdict = examined.verdict();
+        looked?;
         if let (Some(golden), Some(directory)) = (golden, &self.export_samples) {
             let written = golden.write(directory)?;
             say(&format!("wrote {} to {}", count_of(written, "file"), directory.display()));
         }
-        Ok(())
+        verdict
+    }
+
+    async fn look_at_log(
+        &self,
+        target: Target,
+        catalogue: &Catalogue,
+        examined: &mut Examined,
+        golden: &mut Option<Golden>,
+    ) -> Result<(), Failure> {
+        let store = crate::shape::raw(target).await?;
+        let plan = scan::Plan::new(&*store, catalogue, self.all).await?;
+        let (progress, began) = (Progress::new(Some(plan.events())), Instant::now());
+        let is_all = plan.is_all();
+        let read = plan.run(&*store, |seen, found| match found {
+            Found::Event(event) => {
+                examined.take(catalogue, event, &event.place().to_string());
+                if let Some(golden) = golden {
+                    golden.take(event);
+                }
+                if seen % TELL_EVERY == 0 {
+                    let rate = seen as f64 / began.elapsed().as_secs_f64().max(1e-9);
+                    progress.update(seen, format!("{}, {} events/s", count_of(seen, "event"), grouped(rate as u64)));
+                }
+            }
+            Found::Damaged(place, problem) => {
+                let problem = format!("is damaged in storage ({problem}); restore it from a backup");
+                examined.take_unreadable("damaged", &place.to_string(), problem);
+            }
+        });
+        let read = read.await;
+        progress.finish();
+        if !is_all {
+            say("the log is long, and a sample was looked at; --all looks at every event");
+        }
+        Ok(read?)
     }
 
     fn print(&self, catalogue: &Catalogue, examined: &Examined) -> Result<(), Failure> {

@@ -1,7 +1,9 @@
 //! Which events are looked at: all of them, or a sample from all over a long log.
 
+use std::collections::BTreeSet;
+
 use pacioli_core::{
-    Checkpoint, EventStore, EventType, Filter, PayloadChoice, Position, ReadError, ReadLog, RecordedEvent,
+    Checkpoint, EventStore, EventType, Filter, PayloadChoice, Place, Position, ReadError, ReadLog, RecordedEvent,
 };
 use pacioli_schema::Catalogue;
 
@@ -14,6 +16,14 @@ const EVENTS_OF_PART: usize = 1_000;
 const EVENTS_OF_TYPE: usize = 100;
 /// Events of one page.
 const PAGE_EVENTS: usize = 2_000;
+
+/// What lies in the log.
+pub(super) enum Found<'e> {
+    /// An event.
+    Event(&'e RecordedEvent),
+    /// One that is damaged in storage, and what does not fit.
+    Damaged(Place, String),
+}
 
 /// What is going to be looked at.
 pub(super) struct Plan {
@@ -48,12 +58,19 @@ impl Plan {
     pub(super) async fn run(
         self,
         store: &dyn EventStore,
-        mut take: impl FnMut(&RecordedEvent, u64),
+        mut take: impl FnMut(u64, Found<'_>),
     ) -> Result<(), ReadError> {
         let mut seen = 0;
-        let mut take = |event: &RecordedEvent| {
+        // One that is damaged may be met again under another filter, which is no other.
+        let mut damaged = BTreeSet::new();
+        let mut take = |found: Found<'_>| {
+            if let Found::Damaged(place, _) = &found
+                && !damaged.insert(*place)
+            {
+                return;
+            }
             seen += 1;
-            take(event, seen);
+            take(seen, found);
         };
         let Some(types) = &self.types else {
             let start = self.at(0, 1);
@@ -82,22 +99,39 @@ fn length(head: &Checkpoint) -> u64 {
     head.iter().map(|place| place.position.0).sum()
 }
 
-/// Reads events behind `after` and up to `end`, so many at most.
+/// Reads events behind `after` and up to `end`, so many at most. What is damaged is passed over.
 async fn read(
     store: &dyn EventStore,
     after: Checkpoint,
     end: &Checkpoint,
     filter: Filter,
     limit: usize,
-    take: &mut impl FnMut(&RecordedEvent),
+    take: &mut impl FnMut(Found<'_>),
 ) -> Result<(), ReadError> {
-    let (mut after, mut left) = (after, limit);
+    let (mut after, mut left, mut page_max) = (after, limit, PAGE_EVENTS);
     while left > 0 && !after.covers(end) {
-        let limit = left.min(PAGE_EVENTS);
-        let read = ReadLog { after: Some(after), filter: filter.clone(), limit, payload: PayloadChoice::All };
-        let page = store.read_log(read).await?;
+        let limit = left.min(page_max);
+        let read = ReadLog { after: Some(after.clone()), filter: filter.clone(), limit, payload: PayloadChoice::All };
+        let page = match store.read_log(read).await {
+            Ok(page) => page,
+            Err(ReadError::Damaged { place, problem }) => {
+                // The page ends before it, and once nothing is left there it is passed over.
+                let before = place.position.0.saturating_sub(after.position(place.partition).0 + 1);
+                match (limit / 2).min(before as usize) {
+                    0 => {
+                        if place.position <= end.position(place.partition) {
+                            take(Found::Damaged(place, problem));
+                        }
+                        (after, page_max) = (behind(&after, place), PAGE_EVENTS);
+                    }
+                    less => page_max = less,
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         for event in page.events.iter().filter(|event| event.position <= end.position(event.partition)) {
-            take(event);
+            take(Found::Event(event));
             left -= 1;
         }
         if page.checkpoint.covers(&page.head) {
@@ -106,4 +140,10 @@ async fn read(
         after = page.checkpoint;
     }
     Ok(())
+}
+
+/// A checkpoint that has come to this place of its partition.
+fn behind(checkpoint: &Checkpoint, place: Place) -> Checkpoint {
+    let moved = |known: Place| if known.partition == place.partition { place.position } else { known.position };
+    Checkpoint::new(checkpoint.iter().map(moved), checkpoint.epoch())
 }

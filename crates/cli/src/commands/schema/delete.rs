@@ -13,8 +13,9 @@ use crate::target::StoreArgs;
 
 /// Delete a version of a schema: no event is stored under it any more
 ///
-/// What is stored under it is read as before. A type all of whose versions are deleted is retired: no event of it can be
-/// appended. With --permanent a version that was deleted before goes for good, where no stored event follows it.
+/// Reads stay what they were: events are lifted through it and to it. A type all of whose versions are deleted is retired: no
+/// event of it can be appended. With --permanent a version that was deleted before goes for good, where no stored event
+/// follows it and none is lifted over it; where it was the newest, older events are read in the shape before it.
 #[derive(Args, Debug)]
 #[command(after_long_help = r#"Examples:
   pacioli schema delete MoneyDeposited@1

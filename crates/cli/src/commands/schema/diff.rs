@@ -53,7 +53,8 @@ impl Side {
     /// A file of that name is one, whatever it looks like.
     fn new(text: &str) -> Result<Side, Failure> {
         let path = PathBuf::from(text);
-        if path.exists() {
+        let is_named_like_one = [".json", ".avsc", ".proto"].iter().any(|end| text.ends_with(end));
+        if is_named_like_one || path.exists() {
             return Ok(Side::File(path));
         }
         let at: TypeAt = text.parse().map_err(Failure::usage)?;

@@ -6,7 +6,7 @@ use clap::Args;
 use pacioli_api::schemas::{Impact, ImpactOf, ImpactedReader};
 use pacioli_api::{json, time};
 
-use super::told::{TypeAt, print_changes};
+use super::told::{TypeAt, no_schema, print_changes};
 use crate::failure::Failure;
 use crate::output::{Column, Form, OutputArgs, Table, plain, say};
 use crate::read_models::ReadModelsDoor;
@@ -45,11 +45,16 @@ impl ImpactCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let TypeAt { event_type, version } = self.at;
         let of = match version {
-            Some(version) => ImpactOf::Version(event_type, version),
-            None => ImpactOf::Type(event_type),
+            Some(version) => ImpactOf::Version(event_type.clone(), version),
+            None => ImpactOf::Type(event_type.clone()),
         };
-        let impact: Impact =
-            ReadModelsDoor::with(&self.store, true, async |door| Ok(door.schemas().impact(&of).await?)).await?;
+        let asked = ReadModelsDoor::with(&self.store, true, async |door| {
+            if door.schemas().registry(Some(&event_type)).await?.schemas.is_empty() {
+                return Err(no_schema(&event_type));
+            }
+            Ok(door.schemas().impact(&of).await?)
+        });
+        let impact: Impact = asked.await?;
         let mut out = std::io::stdout().lock();
         match self.output.form() {
             Form::Json => writeln!(out, "{}", json::to_string(&impact))?,

@@ -8,6 +8,7 @@ use pacioli_core::EventType;
 use pacioli_core::schemas::RegisteredSchema;
 use serde_json::json;
 
+use super::told::no_schema;
 use crate::failure::Failure;
 use crate::output::{Column, Form, OutputArgs, Table, say};
 use crate::read_models::ReadModelsDoor;
@@ -53,6 +54,9 @@ impl List {
         let registry =
             ReadModelsDoor::with(&self.store, true, async |door| Ok(door.schemas().registry(of).await?)).await?;
         let mut rows: Vec<RegisteredSchema> = registry.schemas;
+        if let (Some(event_type), true) = (of, rows.is_empty()) {
+            return Err(no_schema(event_type));
+        }
         rows.retain(|row| self.deleted || !row.is_deleted);
         if !self.all && self.event_type.is_none() {
             // They come by type and version, so the last of a type is its newest.
@@ -71,7 +75,10 @@ impl List {
                 let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
                 Table::new(COLUMNS).print(&mut out, &cells)?;
                 if cells.is_empty() {
-                    say("no schema is registered; `pacioli schema register TYPE FILE` registers one");
+                    say(match of {
+                        Some(_) => "every version of it was deleted; --deleted shows them",
+                        None => "no schema is registered; `pacioli schema register TYPE FILE` registers one",
+                    });
                 }
             }
         }

@@ -21,7 +21,7 @@ pub(super) struct Offer {
     /// The event type that the schema is of
     #[arg(value_name = "TYPE")]
     event_type: EventType,
-    /// The file with the schema
+    /// The file with the schema, or - for standard input (with --format)
     file: PathBuf,
     /// Its semantic version, like 2.0.0; by default the least that its changes allow
     #[arg(long, value_name = "VERSION")]
@@ -43,6 +43,15 @@ pub(super) struct Offer {
 impl Offer {
     /// Offers it, and gives the answer or why it is refused. What could be better is said to standard error.
     pub(super) async fn send(self, store: &StoreArgs, dry_run: bool) -> Result<Result<Registered, Problem>, Failure> {
+        if [Some(&self.file), self.upcaster.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter(|file| file.as_os_str() == "-")
+            .count()
+            > 1
+        {
+            return Err(Failure::usage("the schema and the upcaster cannot both be read from standard input"));
+        }
         let file = SchemaFile::read(&self.file, self.format)?;
         let upcaster = self.upcaster.as_deref().map(read).transpose()?;
         let proposed = Proposed {
@@ -52,8 +61,11 @@ impl Offer {
             ..Proposed::new(self.event_type, file.format, file.text)
         };
         let registration = Registration { proposed, acknowledged: self.acknowledge, dry_run };
-        let answer =
-            ReadModelsDoor::with(store, dry_run, async |door| Ok(door.schemas().register(&registration).await)).await?;
+        let work = async |door: &ReadModelsDoor| Ok(door.schemas().register(&registration).await);
+        let answer = match dry_run {
+            true => ReadModelsDoor::with(store, true, work).await?,
+            false => ReadModelsDoor::with_made(store, work).await?,
+        };
         if let Ok(registered) = &answer {
             registered.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
         }

@@ -6,7 +6,7 @@ use clap::Args;
 use pacioli_core::schemas::{Setting, SettingScope};
 use pacioli_core::{Category, EventType};
 use pacioli_schema::Level;
-use pacioli_schema::catalogue::{Mode, setting_name};
+use pacioli_schema::catalogue::{Mode, Rules, setting_name};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -164,27 +164,47 @@ impl Set {
             Ok(schemas.settings().await?.0)
         })
         .await?;
-        let find = |scope: &SettingScope| {
+        let find = |scope: &SettingScope, name: &str| {
             let found = settings.iter().find(|one| one.scope == *scope && &*one.name == name);
             found.and_then(|one| one.value.as_deref())
         };
-        let (value, set_for) = match (find(&scope), find(&SettingScope::Global)) {
-            (Some(value), _) => (value, scope.parts().0),
-            (None, Some(value)) => (value, "global"),
-            (None, None) => (default, "default"),
+        let (value, set_for, set_in) = match (find(&scope, name), find(&SettingScope::Global, name)) {
+            (Some(value), _) => (value, scope.parts().0, &scope),
+            (None, Some(value)) => (value, "global", &SettingScope::Global),
+            (None, None) => (default, "default", &SettingScope::Global),
         };
+        // A level is kept by the rules that were set with it.
+        let rules = (name == setting_name::LEVEL).then(|| {
+            let rules = find(set_in, setting_name::RULES).and_then(Rules::from_word);
+            rules.unwrap_or(Rules::Ours)
+        });
         let (kind, of) = scope.parts();
         let mut out = std::io::stdout().lock();
         match self.output.form() {
-            Form::Json => writeln!(out, "{}", json!({ "scope": kind, "of": of, name: value, "set_for": set_for }))?,
+            Form::Json => {
+                let of = (!of.is_empty()).then_some(of);
+                let mut told = json!({ "scope": kind, "of": of, name: value, "set_for": set_for });
+                if let Some(rules) = rules {
+                    told[setting_name::RULES] = rules.word().into();
+                }
+                writeln!(out, "{told}")?;
+            }
             Form::Table => {
-                let of = if of.is_empty() { "all".to_owned() } else { format!("{kind} {}", plain(of)) };
+                let of = match (of, kind) {
+                    ("", _) if name == setting_name::LEVEL => "all types without one of their own".to_owned(),
+                    ("", _) => "all categories without one of their own".to_owned(),
+                    (of, kind) => format!("{kind} {}", plain(of)),
+                };
+                let by = match rules {
+                    Some(Rules::Confluent) => ", by Confluent's rules",
+                    _ => "",
+                };
                 let from = match set_for {
                     "default" => " (nothing is set)",
                     "global" if kind != "global" => " (set for all)",
                     _ => "",
                 };
-                writeln!(out, "the {name} of {of} is {value}{from}")?;
+                writeln!(out, "the {name} of {of} is {value}{by}{from}")?;
             }
         }
         Ok(out.flush()?)

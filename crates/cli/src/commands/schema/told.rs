@@ -1,6 +1,7 @@
 //! What the commands on schemas share: versions and files as they are named, changes as they are told.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -9,7 +10,7 @@ use pacioli_api::schemas::{Change, Reference, Registered};
 use pacioli_core::EventType;
 use pacioli_core::schemas::SchemaFormat;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::output::{Paint, count_of, plain};
 
 /// A type, and one of its versions where that is said: `OrderPlaced@2`.
@@ -81,16 +82,41 @@ impl SchemaFile {
             None => by_extension(),
         };
         let format = format.ok_or_else(|| {
-            let problem = format!("{} does not end in .json, .avsc or .proto", path.display());
+            let problem = match path.as_os_str() == "-" {
+                true => "standard input has no name that says its language".to_owned(),
+                false => format!("{} does not end in .json, .avsc or .proto", path.display()),
+            };
             Failure::usage(problem).hint("Say with --format which language it is in: json, avro or protobuf.")
         })?;
         Ok(SchemaFile { format, text: read(path)? })
     }
 }
 
-/// A file's text.
+/// The most bytes of a file with a schema or an upcaster: more than any may have, so that the registry says the limit.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The text of a file, or with `-` that of standard input.
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(Failure::io(format!("could not read {}", path.display())))
+    let failed = || Failure::io(format!("could not read {}", path.display()));
+    let mut source: Box<dyn io::Read> = match path.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path).map_err(failed())?),
+    };
+    let mut bytes = Vec::new();
+    // A device has no size and no end.
+    source.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed())?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let problem =
+            format!("{} has more than {} MiB, and no schema has that much", path.display(), FILE_BYTES_MAX >> 20);
+        return Err(Failure::usage(problem).hint("Name the file of one schema; it has at most 262,144 bytes."));
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{} is no text: it is not UTF-8", path.display())))
+}
+
+/// Nothing is registered for a type, whose name may be mistyped.
+pub(super) fn no_schema(event_type: &EventType) -> Failure {
+    Failure::new(Code::NotFound, format!("no schema is registered for {event_type}"))
+        .hint("`pacioli schema list` shows the types that have one.")
 }
 
 /// What became of a schema, on one line for a person.

@@ -113,16 +113,16 @@ BEGIN
         newest := NULL;
         -- From the newest version down: what leads to one that is understood is, up to a hole.
         FOR one IN
-            SELECT s.version, s.lift, NOT s.is_deleted AS is_open,
+            SELECT s.version, s.lift,
                    ARRAY[s.major, s.minor, s.patch] >= least_wanted
                    AND (too_high[1] IS NULL OR ARRAY[s.major, s.minor, s.patch] < too_high) AS is_understood
               FROM {schema}.schemas s WHERE s.type = types[n] ORDER BY s.version DESC
         LOOP
-            IF one.is_understood AND one.is_open THEN
+            IF one.is_understood THEN
                 newest := coalesce(newest, one.version);
             END IF;
-            IF newest IS NOT NULL OR one.is_understood THEN
-                reached := reached || jsonb_build_object(one.version::text, coalesce(newest, one.version));
+            IF newest IS NOT NULL THEN
+                reached := reached || jsonb_build_object(one.version::text, newest);
             END IF;
             IF one.lift IS NULL THEN
                 newest := NULL;

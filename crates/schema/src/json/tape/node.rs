@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, cmp};
-use jsonschema_value::LazyInstance;
+use jsonschema_value::{JsonNumber, LazyInstance};
 use serde_json::{Number, Value};
 
-use super::{Slot, Tape, What, look, look_at_text};
+use super::{Decimal, Slot, Tape, What, look, look_at_text};
 
 /// The representation, as [`jsonschema`] knows it.
 pub(crate) struct OnTape;
@@ -85,8 +85,61 @@ impl<'a> TapeNode<'a> {
             What::Positive(number) => Some(number.into()),
             What::Negative(number) => Some(number.into()),
             What::Float(number) => Number::from_f64(number),
+            What::Long(number) => Some(self.tape.long[number as usize].stand_in.clone()),
             _ => None,
         }
+    }
+
+    /// The number as it is written, where no double is it.
+    pub(crate) fn long(&self) -> Option<&'a str> {
+        let What::Long(number) = self.what() else { return None };
+        let long = &self.tape.long[number as usize];
+        Some(&self.text[long.start as usize..long.end as usize])
+    }
+
+    /// What it holds: members with their names, and items.
+    pub(crate) fn children(&self) -> impl Iterator<Item = (Option<&'a str>, TapeNode<'a>)> + use<'a> {
+        let members = self.as_object().map(|object| object.members());
+        let items = self.as_array().map(|array| array.elements());
+        let named = members.into_iter().flatten().map(|(name, node)| (Some(name), node));
+        named.chain(items.into_iter().flatten().map(|node| (None, node)))
+    }
+}
+
+/// A number as the validator asks for it.
+pub(crate) struct TapeNumber {
+    number: Number,
+    /// Whether it is whole, where what stands for it does not say.
+    is_whole: Option<bool>,
+}
+
+impl JsonNumber for TapeNumber {
+    fn as_u64(&self) -> Option<u64> {
+        self.number.as_u64()
+    }
+
+    fn as_i64(&self) -> Option<i64> {
+        self.number.as_i64()
+    }
+
+    fn as_f64(&self) -> Option<f64> {
+        self.number.as_f64()
+    }
+
+    fn as_str(&self) -> Cow<'_, str> {
+        Cow::Owned(self.number.to_string())
+    }
+
+    fn to_number(&self) -> Cow<'_, Number> {
+        Cow::Borrowed(&self.number)
+    }
+
+    fn is_integer(&self) -> bool {
+        self.is_whole.unwrap_or_else(|| JsonNumber::is_integer(&self.number))
+    }
+
+    fn is_written_as_integer(&self) -> bool {
+        self.is_whole.unwrap_or_else(|| JsonNumber::is_written_as_integer(&self.number))
     }
 }
 
@@ -113,7 +166,7 @@ impl Json for OnTape {
 impl<'a> Node<'a, OnTape> for TapeNode<'a> {
     type Object = TapeNode<'a>;
     type Array = TapeNode<'a>;
-    type Number = Number;
+    type Number = TapeNumber;
 
     fn as_object(&self) -> Option<TapeNode<'a>> {
         matches!(self.what(), What::Object(..)).then_some(*self)
@@ -129,8 +182,12 @@ impl<'a> Node<'a, OnTape> for TapeNode<'a> {
         look_at_text(text).then_some(Cow::Borrowed(text))
     }
 
-    fn as_number(&self) -> Option<Number> {
-        self.number()
+    fn as_number(&self) -> Option<TapeNumber> {
+        let is_whole = match self.what() {
+            What::Long(number) => Some(self.tape.long[number as usize].is_whole),
+            _ => None,
+        };
+        Some(TapeNumber { number: self.number()?, is_whole })
     }
 
     fn as_boolean(&self) -> Option<bool> {
@@ -148,7 +205,7 @@ impl<'a> Node<'a, OnTape> for TapeNode<'a> {
         match self.what() {
             What::Null => JsonType::Null,
             What::Boolean(_) => JsonType::Boolean,
-            What::Positive(_) | What::Negative(_) | What::Float(_) => JsonType::Number,
+            What::Positive(_) | What::Negative(_) | What::Float(_) | What::Long(_) => JsonType::Number,
             What::Text(..) | What::Decoded(_) => JsonType::String,
             What::Array(_) => JsonType::Array,
             What::Object(..) => JsonType::Object,
@@ -156,7 +213,7 @@ impl<'a> Node<'a, OnTape> for TapeNode<'a> {
     }
 
     fn is_number(&self) -> bool {
-        matches!(self.what(), What::Positive(_) | What::Negative(_) | What::Float(_))
+        matches!(self.what(), What::Positive(_) | What::Negative(_) | What::Float(_) | What::Long(_))
     }
 
     fn is_string(&self) -> bool {
@@ -208,6 +265,11 @@ impl<'a> Node<'a, OnTape> for TapeNode<'a> {
             What::Null => Value::Null,
             What::Boolean(boolean) => Value::Bool(boolean),
             What::Positive(_) | What::Negative(_) | What::Float(_) => self.number().map_or(Value::Null, Value::Number),
+            // Like no other value that is not the same number, since whole lists are compared by this.
+            What::Long(number) => {
+                let long = &self.tape.long[number as usize];
+                Value::String(Decimal::read(&self.text[long.start as usize..long.end as usize]).spelled())
+            }
             What::Text(..) | What::Decoded(_) => Value::String(self.text_at(self.at).to_owned()),
             What::Array(_) => Value::Array(self.elements().map(|item| item.to_value().into_owned()).collect()),
             What::Object(..) => {
