@@ -2,9 +2,8 @@
 //!
 //! The comparison follows the structure of both, with every `$ref` resolved. It is on the safe side: where it does not see
 //! that everything the older schema allows is allowed by the newer one, it says that this breaks whoever reads by the newer
-//! schema, and the other way round. Two things it takes as readers of events do: a field that is added is compared with
-//! older data as if nobody had stored another value under its name before it was described, and a required field that has
-//! a default is read as that where it is missing.
+//! schema, and the other way round. One thing it takes as readers of events do: a field that is added is compared with
+//! older data as if nobody had stored another value under its name before it was described.
 
 mod members;
 mod values;

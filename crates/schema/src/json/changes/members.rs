@@ -16,7 +16,6 @@ struct Member<'a> {
     /// Whether nothing may be there.
     is_forbidden: bool,
     is_required: bool,
-    has_default: bool,
     types: Types,
 }
 
@@ -68,16 +67,10 @@ impl<'a> Comparison<'a> {
         });
         let own = Facts::of(document, &together, Types::ALL, &mut |_| false);
         let is_forbidden = own.types().is_none();
-        let default = own.default.filter(|default| {
-            let is_listed =
-                own.values.as_ref().is_none_or(|values| values.contains_key(&crate::json::facts::key(default)));
-            own.allows(default) && is_listed
-        });
         Member {
             is_known: facts.names().contains(name) && !is_forbidden,
             is_forbidden,
             is_required: facts.required.contains(name),
-            has_default: default.is_some(),
             types: own.types(),
             together,
         }
@@ -86,15 +79,10 @@ impl<'a> Comparison<'a> {
     fn required(&mut self, path: &str, older: &Member<'a>, newer: &Member<'a>) {
         let name = subject(path);
         match (older.is_required, newer.is_required) {
-            (false, true) if newer.has_default => {
-                let what =
-                    format!("{name} is required now and was optional; its default stands for it where it is missing");
-                self.tell(path, what, Breaks::default(), "");
-            }
             (false, true) => {
                 let what = format!("{name} is required now and was optional");
                 let breaks = Breaks { backward: Some("may find none there"), forward: None };
-                let ways = format!("leave it optional, give it a default, or register an upcaster that sets {name}");
+                let ways = format!("leave it optional, or register an upcaster that sets {name}");
                 self.tell(path, what, breaks, &ways);
             }
             (true, false) => {
@@ -137,19 +125,15 @@ impl<'a> Comparison<'a> {
             Some(from) => format!("register an upcaster that moves `{from}` to {name}"),
             None => format!("register an upcaster that sets {name}"),
         };
-        let is_missing = newer.is_required && !newer.has_default;
+        // A default tells a reader what to take for what is not there; it does not put it there.
         let breaks = Breaks {
-            backward: is_missing.then_some("finds none there"),
+            backward: newer.is_required.then_some("finds none there"),
             forward: older.is_forbidden.then_some("allows no other fields than its own"),
         };
-        let kind = match (newer.is_required, newer.has_default) {
-            (true, true) => "required, with a default that stands for it where it is missing",
-            (true, false) => "required",
-            (false, _) => "optional",
-        };
+        let kind = if newer.is_required { "required" } else { "optional" };
         let what = format!("{name} is new and {kind}{hint}");
-        let ways = if is_missing {
-            format!("make it optional, give it a default, or {way}")
+        let ways = if newer.is_required {
+            format!("make it optional, or {way}")
         } else {
             "leave it out, or let those readers take the new schema first".to_owned()
         };

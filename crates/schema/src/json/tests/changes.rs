@@ -48,13 +48,19 @@ fn fields_come_and_go() {
             &[
                 "`/a` is new and required",
                 "stored before finds none there",
-                "give it a default",
+                "make it optional",
                 "an upcaster that sets `/a`",
             ],
         ),
-        ("{}", r#"{"properties":{"a":{"type":"string","default":"x"}},"required":["a"]}"#, "/a", NOBODY, &["default"]),
-        // A default that the field itself does not allow is none.
-        ("{}", r#"{"properties":{"a":{"type":"string","default":5}},"required":["a"]}"#, "/a", BACKWARD, &["required"]),
+        // A default is not put where nothing is, so what is required would not be there.
+        (
+            "{}",
+            r#"{"properties":{"a":{"type":"string","default":"x"}},"required":["a"]}"#,
+            "/a",
+            BACKWARD,
+            &["required"],
+        ),
+        ("{}", r#"{"properties":{"a":{"type":"string","default":"x"}}}"#, "/a", NOBODY, &["new and optional"]),
         ("{}", r#"{"required":["a"]}"#, "/a", BACKWARD, &["required"]),
         (with_a, "{}", "/a", NOBODY, &["gone and was optional"]),
         (a_required, "{}", "/a", BOTH, &["gone and was required", "no longer sees", "finds none there", "upcaster"]),
