@@ -507,7 +507,7 @@ impl Draft {
                 broken.problem, broken.rule
             );
             // What a table or a cast makes of a value that was made up says nothing about those that will be stored.
-            if lifting::depends_on_value(upcaster, &broken.path) {
+            if lifting::depends_on_value(upcaster, &broken.path, broken.rule == "required") {
                 return Ok(Some(format!("{refused}; look whether the upcaster takes every value that there may be")));
             }
             return Err(RegisterError::Sample { problem: format!("{refused}; mend the upcaster or the schema") });

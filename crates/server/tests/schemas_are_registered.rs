@@ -369,3 +369,35 @@ async fn a_consumer_that_only_tracks_is_asked_for_before_a_break() {
         schemas.register(&order_placed(V3, Some(TO_V3))).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_hole_is_told_and_gets_its_upcaster_later() {
+    for store in STORES {
+        let registry = Registry::start(store).await;
+        let schemas = registry.client.schemas();
+        registry.register(V1, None).await;
+        registry.register(V2, None).await;
+        registry.place(r#"{"amount":5}"#).await;
+        let none = Setting { scope: SettingScope::Global, name: "level".into(), value: Some("none".into()) };
+        schemas.set(&none).await.unwrap();
+        let holed = registry.register(V3, None).await;
+        assert!(holed.warnings.iter().any(|one| one.contains("from version 2 to 3")), "{:?}", holed.warnings);
+        let path = "/v1/events?type=OrderPlaced&accept=OrderPlaced:%5E2";
+        let stopped = registry.server.get(path).await;
+        assert_eq!(stopped.problem(409).0, "newer-schema");
+        assert!(stopped.text().contains("no upcaster lifts it that far"), "{}", stopped.text());
+        let mended = schemas.register(&order_placed(V3, Some(TO_V3))).await.unwrap();
+        assert_eq!((mended.version, mended.is_known, mended.tried), (3, false, 1));
+        let again = schemas.register(&order_placed(V3, Some(TO_V3))).await.unwrap();
+        assert_eq!((again.version, again.is_known), (3, true));
+        let lifted = registry.server.get(path).await.json();
+        assert_eq!(lifted[0]["data"], json!({"amount_cents":5}), "{store}: {lifted}");
+        let log = registry.server.get("/v1/streams/$schemas/events").await.json();
+        assert_eq!(log.as_array().unwrap().last().unwrap()["type"], "SchemaUpcasterAdded");
+        // A version that goes for good is not given again.
+        let order = event_type("OrderPlaced");
+        schemas.delete(&order, Some(3), false).await.unwrap();
+        schemas.delete(&order, Some(3), true).await.unwrap();
+        assert_eq!(registry.register(V3, None).await.version, 4, "{store}");
+    }
+}

@@ -68,9 +68,15 @@ pub(super) fn heals(upcaster: &Upcaster, change: &Change) -> bool {
 }
 
 /// Whether what a place becomes depends on the value that was there, and so cannot be foretold.
-pub(super) fn depends_on_value(upcaster: &Upcaster, path: &str) -> bool {
+///
+/// Where the place `is_missing`, what would have been moved there may only be missing in what was made up.
+pub(super) fn depends_on_value(upcaster: &Upcaster, path: &str, is_missing: bool) -> bool {
     let place = segments(path);
-    let depends = |step: &&Step| matches!(step, Step::Cast { .. } | Step::Map { .. } | Step::Split { .. });
+    let depends = |step: &&Step| match step {
+        Step::Cast { .. } | Step::Map { .. } | Step::Split { .. } => true,
+        Step::Move { .. } | Step::Copy { .. } => is_missing,
+        Step::Default { .. } | Step::Constant { .. } | Step::Drop { .. } => false,
+    };
     upcaster.steps.iter().filter(depends).flat_map(Step::pointers).any(|pointer| meet(&pointer.0, &place))
 }
 

@@ -129,6 +129,12 @@ fn an_upcaster_is_tried_on_made_up_data_where_none_is_stored() {
     assert!(matches!(&warned.warnings[..], [one] if one.contains(r#"{"a":"1"}"#)), "{warned:?}");
     let casts = json!([{"op":"cast","path":"/a","to":"integer"}]);
     assert_eq!(tried(&word, &number, casts, &[]), Ok(Tried::default()));
+    // Nor need what was optional be missing in those that will be stored.
+    let (optional, renamed) =
+        (object(json!({"a":{"type":"string"}}), json!([])), object(json!({"b":{"type":"string"}}), json!(["b"])));
+    let moves_a = json!([{"op":"move","from":"/a","path":"/b"}]);
+    let warned = tried(&optional, &renamed, moves_a, &[]).unwrap();
+    assert!(matches!(&warned.warnings[..], [one] if one.contains("/b is missing")), "{warned:?}");
     // Nothing can be made of some.
     let odd = object(json!({"a":{"type":"string","pattern":"^x$"}}), json!(["a"]));
     let warned = tried(&odd, &number, json!([{"op":"constant","path":"/a","value":1}]), &[]).unwrap();
