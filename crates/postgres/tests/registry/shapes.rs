@@ -230,7 +230,8 @@ async fn the_view_shows_the_newest_shape_up_to_a_hole() {
     register(&store, vec![hidden], vec![]).await;
     let in_four = r#"4 {"euros": 1.50} 1 {"amount": 1.50}"#;
     assert_eq!(shown().await[0], in_four);
-    let within = "SELECT pacioli.shapes_within(ARRAY['Placed'], ARRAY[3, 0, 0]::bigint[], ARRAY[4, 0, 0]::bigint[])::text";
+    let within =
+        "SELECT pacioli.shapes_within(ARRAY['Placed'], ARRAY[3, 0, 0]::bigint[], ARRAY[4, 0, 0]::bigint[])::text";
     let reached: String = client.query_one(within, &[]).await.unwrap().get(0);
     assert_eq!(reached, r#"{"Placed": {"1": 4, "2": 4, "3": 4, "4": 4}}"#);
     // A store whose functions are made anew has them still, and so has one whose registry is empty again.
