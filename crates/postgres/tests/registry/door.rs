@@ -82,10 +82,14 @@ fn table() -> Vec<(Value, Vec<Value>)> {
 
 /// What SQL says of data: path, rule and problem; `None` where it is as the schema says.
 async fn said(client: &Client, event_type: &str, data: &Value) -> Option<(String, String, String)> {
+    said_of(client, event_type, &data.to_string()).await
+}
+
+async fn said_of(client: &Client, event_type: &str, data: &str) -> Option<(String, String, String)> {
     let sql = "SELECT p.path, p.rule, p.problem FROM pacioli.schemas s, pacioli.schema_problem(s.rules, s.rules, $2::text::jsonb) p
                 WHERE s.type = $1 AND s.sql_door IS NULL";
     let row = client
-        .query_one(sql, &[&event_type, &data.to_string()])
+        .query_one(sql, &[&event_type, &data])
         .await
         .unwrap_or_else(|error| panic!("{event_type} {data}: {error:?}"));
     row.get::<_, Option<String>>(1).map(|rule| (row.get(0), rule, row.get(2)))
@@ -122,6 +126,59 @@ async fn the_validator_says_what_that_of_the_server_says() {
         }
     }
     assert!(fine > 25 && wrong > 25, "{fine} {wrong}");
+}
+
+#[tokio::test]
+async fn numbers_of_any_length_are_the_same_to_both() {
+    let (url, store) = served("door_numbers").await;
+    let client = client(&url).await;
+    let schemas = [
+        r#"{"type":"integer"}"#,
+        r#"{"minimum":1}"#,
+        r#"{"maximum":100000000000000000000}"#,
+        r#"{"exclusiveMaximum":2}"#,
+        r#"{"exclusiveMinimum":0}"#,
+        r#"{"maximum":9007199254740993}"#,
+        r#"{"const":0.1}"#,
+        r#"{"enum":[1,0.30000000000000004,100000000000000000000]}"#,
+    ];
+    let numbers = [
+        "9007199254740992.99999",
+        "9007199254740993",
+        "9007199254740993.0",
+        "9007199254740993.5",
+        "123456789012345678901234567890",
+        "123456789012345678901234567890.5",
+        "0.9999999999999999999",
+        "1.0000000000000000001",
+        "1",
+        "1.0",
+        "1e0",
+        "100000000000000000000",
+        "1e20",
+        "100000000000000000001",
+        "1.999999999999999999999",
+        "2.0",
+        "0.1",
+        "0.10000000000000001",
+        "0.30000000000000004",
+        "0.3",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "-1e-400",
+        "0e400",
+    ];
+    let rows = schemas.iter().enumerate().map(|(n, text)| json_schema(&format!("N{n}"), 1, "1.0.0", text, None));
+    register(&store, rows.collect(), vec![]).await;
+    for (n, text) in schemas.iter().enumerate() {
+        let schema = Schema::parse(SchemaFormat::Json, text, &[]).unwrap();
+        for number in numbers {
+            let expected = schema.check(&Payload::Json(number.into()));
+            let found = said_of(&client, &format!("N{n}"), number).await;
+            assert_eq!(found.is_none(), expected.is_ok(), "{text} {number}: {found:?} {expected:?}");
+        }
+    }
 }
 
 struct Maker(Random);
