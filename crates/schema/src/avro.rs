@@ -25,6 +25,7 @@ use pacioli_core::Payload;
 use crate::compat::Change;
 use crate::format::{Broken, Field, Reference, SchemaError};
 use crate::frame::LENGTH;
+use changes::Asked;
 use node::Nodes;
 
 /// An Avro schema, compiled. Cheap to clone.
@@ -75,7 +76,12 @@ impl AvroSchema {
     /// One thing is a break here that is none there: a logical type of time whose unit changed, because every reader would
     /// take the numbers for others than they are.
     pub fn changes_since(&self, older: &AvroSchema) -> Vec<Change> {
-        changes::changes(&older.compiled.nodes, &self.compiled.nodes)
+        changes::changes(&older.compiled.nodes, &self.compiled.nodes, Asked::Meaning)
+    }
+
+    /// The same by the rules of Confluent's registry, which are those of Avro's own library.
+    pub fn changes_by_confluent(&self, older: &AvroSchema) -> Vec<Change> {
+        changes::changes(&older.compiled.nodes, &self.compiled.nodes, Asked::Decoding)
     }
 
     /// The fields that data may have. One that can be null or that has a default is not required.

@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::catalogue::{Catalogue, Entry, ReferenceTo, Rules, is_same, lifted, setting_name};
 use crate::compat::{Change, Level, Size};
-use crate::confluent;
 use crate::format::{Schema, SchemaError};
 use crate::lint::lint;
 use crate::upcast::{Chain, Upcaster, UpcasterError};
@@ -183,12 +182,9 @@ pub fn compare(
 
 /// What changed, as one or the other rules see it.
 fn changes_by(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
-    match (rules, newer.as_json_schema(), older.as_json_schema()) {
-        (Rules::Confluent, Some(newer), Some(older)) => {
-            confluent::changes(older.in_one_document(), newer.in_one_document())
-        }
-        // Of Avro and Protobuf both say the same.
-        _ => newer.changes_since(older),
+    match rules {
+        Rules::Ours => newer.changes_since(older),
+        Rules::Confluent => newer.changes_by_confluent(older),
     }
 }
 

@@ -10,10 +10,20 @@ use crate::trail;
 /// How many pairs of types are compared, at most.
 const PAIRS_MAX: usize = 10_000;
 
+/// What is asked of two schemas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Whether a reader takes what was written for what it is.
+    Meaning,
+    /// Whether a reader can decode it, which is all that Avro's own libraries and Confluent's registry ask: logical types
+    /// and the namespaces of names are nothing to them.
+    Decoding,
+}
+
 /// What changed.
-pub(super) fn changes(older: &Nodes, newer: &Nodes) -> Vec<Change> {
+pub(super) fn changes(older: &Nodes, newer: &Nodes, asked: Asked) -> Vec<Change> {
     let queue = VecDeque::from([(String::new(), older.root, newer.root)]);
-    let mut comparison = Comparison { older, newer, queue, changes: Vec::new() };
+    let mut comparison = Comparison { older, newer, asked, queue, changes: Vec::new() };
     let mut compared = HashSet::new();
     while let Some((path, old, new)) = comparison.queue.pop_front() {
         // Types that were compared once break nobody anew at another place, and may contain themselves.
@@ -32,6 +42,7 @@ pub(super) fn changes(older: &Nodes, newer: &Nodes) -> Vec<Change> {
 struct Comparison<'a> {
     older: &'a Nodes,
     newer: &'a Nodes,
+    asked: Asked,
     queue: VecDeque<(String, Id, Id)>,
     changes: Vec<Change>,
 }
@@ -73,7 +84,9 @@ impl Comparison<'_> {
             ),
             (old, new) => self.plain(path, old, new),
         }
-        self.logical(path, old, new);
+        if self.asked == Asked::Meaning {
+            self.logical(path, old, new);
+        }
     }
 
     /// Types that are neither named nor contain others.
@@ -93,7 +106,9 @@ impl Comparison<'_> {
     /// Whether two types go by the same name, if they have one, and can be compared any further.
     fn names(&mut self, path: &str, old: &Kind, new: &Kind) -> bool {
         let (Some(old_name), Some(new_name)) = (old.named(), new.named()) else { return true };
-        if old.word() != new.word() {
+        let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+        let is_called_so = || self.asked == Asked::Decoding && last(&old_name.full) == last(&new_name.full);
+        if old.word() != new.word() || is_called_so() {
             return true;
         }
         let difference = Difference::new(

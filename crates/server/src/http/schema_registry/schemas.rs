@@ -49,7 +49,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Answe
     let parameters = Parameters::of(&request)?;
     let (deleted, latest_only) = (parameters.is("deleted")?, parameters.is("latestOnly")?);
     let prefix = names::prefix(parameters.text("subjectPrefix")?.unwrap_or(""));
-    let catalogue = registry(&app)?.catalogue();
+    let catalogue = registry(&app)?.refresh().await?;
     let mut told = Vec::new();
     for event_type in catalogue.types() {
         let name = Subject::of(event_type).name;
@@ -96,6 +96,12 @@ fn of_subject(entries: &[Arc<Entry>], subject: Option<&Subject>) -> Arc<Entry> {
     Arc::clone(entries.iter().find(is_of_it).unwrap_or(&entries[0]))
 }
 
+/// `GET /schemas/guids/{guid}`
+pub(super) async fn with_guid() -> Answered {
+    // None is given out, so there is none to be found by.
+    Err(Refused::schema_not_found())
+}
+
 /// `GET /schemas/ids/{id}/subjects`
 pub(super) async fn subjects(State(app): State<Arc<App>>, Named(id): Named<String>, request: Request) -> Answered {
     let deleted = Parameters::of(&request)?.is("deleted")?;
@@ -120,7 +126,7 @@ pub(super) async fn versions(State(app): State<Arc<App>>, Named(id): Named<Strin
 }
 
 /// Something of the versions whose text has an id, of which there is at least one.
-async fn with_id<T>(app: &App, id: &str, of: impl Fn(&[Arc<Entry>], &Catalogue) -> T) -> Result<T, Refused> {
+async fn with_id<T>(app: &App, id: &str, of: impl FnOnce(&[Arc<Entry>], &Catalogue) -> T) -> Result<T, Refused> {
     let id: u32 = id.parse().map_err(|_| Refused::schema_not_found())?;
     look(registry(app)?, |catalogue| match catalogue.with_id(id) {
         [] => Err(Refused::schema_not_found()),
