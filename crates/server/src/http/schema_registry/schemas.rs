@@ -89,11 +89,12 @@ pub(super) async fn text(State(app): State<Arc<App>>, Named(id): Named<String>, 
     answer::text(known::text(&entry, form).await?)
 }
 
-/// The version whose text an id stands for. An older build gave one id to texts that differed in words alone, so that of the
-/// subject counts where one is named.
+/// The version whose text an id stands for: the first that was registered, as its text may be spelled otherwise later. An older
+/// build gave one id to texts that differed in words, too, so that of the subject counts where one is named.
 fn of_subject(entries: &[Arc<Entry>], subject: Option<&Subject>) -> Arc<Entry> {
     let is_of_it = |entry: &&Arc<Entry>| subject.is_some_and(|subject| subject.event_type == entry.row.event_type);
-    Arc::clone(entries.iter().find(is_of_it).unwrap_or(&entries[0]))
+    let first = || entries.iter().min_by_key(|entry| entry.row.registered_at);
+    Arc::clone(entries.iter().find(is_of_it).or_else(first).unwrap_or(&entries[0]))
 }
 
 /// `GET /schemas/guids/{guid}`
