@@ -470,6 +470,12 @@ pub trait RegistryStore: Send + Sync + 'static {
     /// All of it, as it is now in storage; the store's gate has taken it over when this returns.
     async fn registry(&self) -> Result<Registry, ReadError>;
 
+    /// Makes sure that the store's gate knows the registry as it is now in storage, or newer: where others write the same
+    /// storage, it is asked for the generation, and read where that is another one.
+    async fn catch_up(&self) -> Result<(), ReadError> {
+        self.registry().await.map(drop)
+    }
+
     /// Makes a change, if the registry still is what was expected. All of it is done or nothing, and appends that were
     /// judged before it are judged again before they are stored. The store's gate has taken it over when this returns.
     ///

@@ -9,7 +9,7 @@ use pacioli_core::clock::Clock;
 use pacioli_core::group_commit::GroupCommit;
 use pacioli_core::place::{Checkpoint, Epoch, Position};
 use pacioli_core::recent::Recent;
-use pacioli_core::schemas::{Gate, Registry};
+use pacioli_core::schemas::{Gate, Generation, Registry};
 use pacioli_core::store::{Bus, Epochs};
 use pacioli_core::{Limits, Partition};
 use pacioli_schema::Catalogue;
@@ -121,6 +121,12 @@ impl Shared {
             gate.take(registry.clone(), *taken_in != Some(epoch));
             *taken_in = Some(epoch);
         }
+    }
+
+    /// Whether the gate was given the registry of a generation, or a later one, in an epoch that is the last.
+    pub(crate) fn knows(&self, epoch: Epoch, generation: Generation) -> bool {
+        let taken_in = *self.taken_in.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gate.as_ref().is_none_or(|gate| taken_in == Some(epoch) && gate.generation() >= generation)
     }
 
     /// The queue of the writer that a partition belongs to.

@@ -26,6 +26,7 @@ use pacioli_core::Payload;
 use crate::compat::Change;
 use crate::format::{Broken, Field, Reference, SchemaError};
 use crate::frame::LENGTH;
+use changes::Asked;
 use node::Nodes;
 
 /// An Avro schema, compiled. Cheap to clone.
@@ -77,12 +78,12 @@ impl AvroSchema {
     /// the newer schema no longer see what events always said; and a logical type of time whose unit changed, because every
     /// reader would take the numbers for others than they are.
     pub fn changes_since(&self, older: &AvroSchema) -> Vec<Change> {
-        changes::changes(&older.compiled.nodes, &self.compiled.nodes, changes::Asked::Events)
+        changes::changes(&older.compiled.nodes, &self.compiled.nodes, Asked::Meaning)
     }
 
-    /// The same where it is enough that a datum can be read: a field that is gone breaks nobody who reads by this schema.
-    pub fn changes_in_resolution(&self, older: &AvroSchema) -> Vec<Change> {
-        changes::changes(&older.compiled.nodes, &self.compiled.nodes, changes::Asked::Resolution)
+    /// The same by the rules of Confluent's registry, which are those of Avro's own library.
+    pub fn changes_by_confluent(&self, older: &AvroSchema) -> Vec<Change> {
+        changes::changes(&older.compiled.nodes, &self.compiled.nodes, Asked::Decoding)
     }
 
     /// Whether JSON of an older schema that this one is compatible with is JSON of this one as it is: no field, symbol or

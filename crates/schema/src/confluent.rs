@@ -12,6 +12,8 @@
 
 mod compare;
 mod object;
+#[cfg(feature = "protobuf")]
+pub(crate) mod protobuf;
 mod view;
 
 use serde_json::Value;
@@ -27,6 +29,23 @@ pub fn changes(older: &Value, newer: &Value) -> Vec<Change> {
     let mut changes: Vec<Change> = backward.iter().map(|finding| told(finding, false)).collect();
     // What is allowed in this direction was told by the other one.
     changes.extend(forward.iter().filter(|finding| !finding.is_allowed).map(|finding| told(finding, true)));
+    if changes.len() > DIFFERENCES_MAX {
+        changes.truncate(DIFFERENCES_MAX);
+        changes.push(Difference::more().into());
+    }
+    changes
+}
+
+/// The differences between two files of Protobuf, of the one direction and of the other.
+#[cfg(feature = "protobuf")]
+fn told_of(backward: &[protobuf::Finding], forward: &[protobuf::Finding]) -> Vec<Change> {
+    let told = |(name, path, location, is_allowed): &protobuf::Finding, is_forward: bool| {
+        let finding = Finding { name, path: path.clone(), location: location.clone(), is_allowed: *is_allowed };
+        told(&finding, is_forward)
+    };
+    let backward = backward.iter().map(|finding| told(finding, false));
+    let forward = forward.iter().filter(|(.., is_allowed)| !is_allowed).map(|finding| told(finding, true));
+    let mut changes: Vec<Change> = backward.chain(forward).collect();
     if changes.len() > DIFFERENCES_MAX {
         changes.truncate(DIFFERENCES_MAX);
         changes.push(Difference::more().into());
@@ -79,6 +98,13 @@ fn words(name: &str, writer: &str, reader: &str) -> String {
         ),
         "COMBINED_TYPE_SUBSCHEMAS_CHANGED" => {
             format!("has alternatives in the {writer} schema that none in the {reader} one allows")
+        }
+        "FIELD_NAME_CHANGED" => format!("has another name in the {reader} schema than in the {writer} one"),
+        "MESSAGE_MOVED" => {
+            format!("has a message that stands in another place of the {reader} schema than of the {writer} one")
+        }
+        "MULTIPLE_FIELDS_MOVED_TO_ONEOF" | "FIELD_MOVED_TO_EXISTING_ONEOF" => {
+            format!("has fields in one `oneof` of the {reader} schema that the {writer} one allows side by side")
         }
         "TYPE_CHANGED" => format!("is of other types in the {reader} schema than in the {writer} one"),
         name => {

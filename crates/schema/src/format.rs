@@ -10,6 +10,7 @@ use pacioli_core::schemas::SchemaFormat;
 #[cfg(feature = "avro")]
 use crate::avro::AvroSchema;
 use crate::compat::Change;
+use crate::confluent;
 use crate::json::JsonSchema;
 #[cfg(feature = "protobuf")]
 use crate::protobuf::ProtobufSchema;
@@ -132,12 +133,18 @@ impl Schema {
         }
     }
 
-    /// The same as schema registries see it, in the languages that have rules of their own for that.
-    pub(crate) fn changes_in_resolution(&self, older: &Schema) -> Vec<Change> {
+    /// The same by the rules of Confluent's registry.
+    pub fn changes_by_confluent(&self, older: &Schema) -> Vec<Change> {
+        #[allow(unreachable_patterns, reason = "a build with JSON Schema alone has no two languages to tell apart")]
         match (&self.language, &older.language) {
+            (Language::Json(newer), Language::Json(older)) => {
+                confluent::changes(older.in_one_document(), newer.in_one_document())
+            }
             #[cfg(feature = "avro")]
-            (Language::Avro(newer), Language::Avro(older)) => newer.changes_in_resolution(older),
-            _ => self.changes_since(older),
+            (Language::Avro(newer), Language::Avro(older)) => newer.changes_by_confluent(older),
+            #[cfg(feature = "protobuf")]
+            (Language::Protobuf(newer), Language::Protobuf(older)) => newer.changes_by_confluent(older),
+            _ => vec![other_language(older.format(), self.format())],
         }
     }
 

@@ -1,11 +1,12 @@
 //! JSON Schema.
 //!
-//! Draft 2020-12, and the texts of drafts 2019-09 and 07 that say so in `$schema`. Keywords that no draft knows validate
+//! Draft 2020-12, and the texts of drafts 2019-09, 07, 06 and 04 that say so in `$schema`. Keywords that no draft knows validate
 //! nothing, and neither does `format`, which says what a text is meant to be. Read the modules in this order:
 //! `document` makes one dialect of all texts, `bounds` refuses what costs too much, `tape` is data as the validator
 //! walks it, `decimal` and `limits` compare numbers that no double is, `broken` says what is wrong with it, `fields` lists what is described, `facts` and `changes` compare two
 //! schemas.
 
+mod address;
 mod bounds;
 mod broken;
 mod changes;
@@ -15,6 +16,7 @@ mod example;
 mod facts;
 mod fields;
 mod limits;
+mod older;
 mod tape;
 #[cfg(test)]
 mod tests;

@@ -74,6 +74,11 @@ impl ProtobufSchema {
         changes::changes(&older.compiled.message, &self.compiled.message)
     }
 
+    /// The same by the rules of Confluent's registry.
+    pub fn changes_by_confluent(&self, older: &ProtobufSchema) -> Vec<Change> {
+        crate::confluent::protobuf::changes(&older.compiled.file, &self.compiled.file)
+    }
+
     /// The fields that data may have, by their names in JSON. Only a `required` field of proto2 is required.
     pub fn fields(&self) -> &[Field] {
         &self.compiled.fields

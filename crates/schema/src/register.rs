@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::catalogue::{Catalogue, Entry, ReferenceTo, Road, Rules, is_same, setting_name};
 use crate::compat::{Change, Level, Size};
-use crate::confluent;
 use crate::format::{Schema, SchemaError};
 use crate::lint::lint;
 use crate::upcast::{Upcaster, UpcasterError};
@@ -220,12 +219,9 @@ pub fn compare(
 
 /// What changed between two schemas of a type, as one or the other rules see it.
 pub fn changes(rules: Rules, newer: &Schema, older: &Schema) -> Vec<Change> {
-    match (rules, newer.as_json_schema(), older.as_json_schema()) {
-        (Rules::Confluent, Some(newer), Some(older)) => {
-            confluent::changes(older.in_one_document(), newer.in_one_document())
-        }
-        (Rules::Confluent, ..) => newer.changes_in_resolution(older),
-        (Rules::Ours, ..) => newer.changes_since(older),
+    match rules {
+        Rules::Ours => newer.changes_since(older),
+        Rules::Confluent => newer.changes_by_confluent(older),
     }
 }
 

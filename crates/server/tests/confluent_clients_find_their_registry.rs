@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, TestServer, config};
 
+#[cfg(all(feature = "avro", feature = "protobuf"))]
+mod formats;
+
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 const V1: &str = r#"{"type":"object","properties":{"amount":{"type":"integer"}},"required":["amount"]}"#;
 /// The same, spelled in another way.
@@ -104,6 +107,9 @@ async fn a_serializer_registers_and_a_deserializer_finds_it() {
     assert_eq!(door.ask("GET", "/subjects/MoneyDeposited/versions/1/schema", None).await.text(), V1);
     assert_eq!(door.get("/subjects?subjectPrefix=:*:Money").await, json!(["MoneyDeposited"]));
     assert_eq!(door.get("/subjects?offset=1").await, json!([]));
+    for same in ["/subjects/", "/subjects?offset=-1&limit=-5", "/subjects?deleted=TRUE"] {
+        assert_eq!(door.get(same).await, json!(["MoneyDeposited"]), "{same}");
+    }
 
     // The same text has the same id in every subject.
     assert_eq!(door.register("MoneyReceived", V1).await, id);
@@ -140,7 +146,11 @@ async fn what_is_not_there_has_confluents_codes() {
     door.refused("GET", "/config/MoneyDeposited", None, 404, 40408).await;
     door.refused("GET", "/mode/MoneyDeposited", None, 404, 40409).await;
     door.refused("DELETE", "/config/MoneyDeposited", None, 404, 40401).await;
-    door.refused("GET", "/nothing", None, 404, 404).await;
+    // Clients print it as it is, and know nothing of the other paths of a server.
+    for path in ["/nothing", "/subjects/a/b/c", "/schemas/ids/1/nothing"] {
+        assert_eq!(door.refused("GET", path, None, 404, 404).await, "HTTP 404 Not Found");
+    }
+    door.refused("GET", "/schemas/guids/6e5dbd43-2a3c-4d4e-8f4e-000000000000", None, 404, 40403).await;
     door.refused("PATCH", "/subjects", None, 405, 405).await;
 
     for version in ["0", "-2", "x", "2147483648"] {
@@ -237,6 +247,16 @@ async fn what_others_refer_to_stays() {
     assert_eq!(door.get("/subjects/Money/versions/1/referencedby").await, json!([told["id"]]));
     let stored = door.get("/subjects/OrderPlaced/versions/1").await;
     assert_eq!(stored["references"], order["references"]);
+    // The newest there is, whichever that is by then.
+    let newest = json!({
+        "schemaType": "JSON",
+        "schema": r#"{"type":"object","properties":{"paid":{"$ref":"money.json"}}}"#,
+        "references": [{ "name": "money.json", "subject": "Money", "version": -1 }]
+    });
+    door.told("POST", "/subjects/OrderPaid/versions", Some(newest.clone())).await;
+    assert_eq!(door.get("/subjects/OrderPaid/versions/1").await["references"], order["references"]);
+    assert_eq!(door.told("POST", "/subjects/OrderPaid", Some(newest.clone())).await["version"], 1);
+    assert_eq!(door.delete("/subjects/OrderPaid").await, json!([1]));
     door.refused("DELETE", "/subjects/Money/versions/1", None, 422, 42206).await;
     door.refused("DELETE", "/subjects/Money", None, 422, 42206).await;
     assert_eq!(door.delete("/subjects/OrderPlaced").await, json!([1]));
@@ -262,6 +282,12 @@ async fn levels_and_modes_are_set_for_all_or_for_one() {
     door.refused("PUT", "/config", Some(json!({})), 422, 42203).await;
     let group = json!({ "compatibility": "FULL", "compatibilityGroup": "major" });
     door.refused("PUT", "/config", Some(group), 422, 42205).await;
+    // Schemas are compared by what they say, and cannot be otherwise.
+    assert_eq!(door.told("PUT", "/config", Some(json!({ "normalize": true }))).await, json!({ "normalize": true }));
+    let both = json!({ "compatibility": "FULL", "normalize": true });
+    assert_eq!(door.told("PUT", "/config", Some(both)).await, json!({ "compatibility": "FULL" }));
+    assert_eq!(door.delete("/config").await, json!({ "compatibilityLevel": "FULL" }));
+    door.refused("PUT", "/config", Some(json!({ "normalize": false })), 422, 42205).await;
 
     let mode = |mode: &str| Some(json!({ "mode": mode }));
     assert_eq!(door.get("/mode").await, json!({ "mode": "READWRITE" }));
@@ -272,6 +298,13 @@ async fn levels_and_modes_are_set_for_all_or_for_one() {
     assert_eq!(door.get("/mode/Other?defaultToGlobal=true").await, json!({ "mode": "READONLY" }));
     assert_eq!(door.delete("/mode/Money").await, json!({ "mode": "READWRITE" }));
     door.refused("DELETE", "/subjects/Money", None, 422, 42205).await;
+    // What is registered already is a look-up.
+    door.register("Money", V1_SPACED).await;
+    door.refused("POST", "/subjects/Money/versions", Some(body(V2)), 422, 42205).await;
+    for path in ["/config", "/config/Money"] {
+        door.refused("PUT", path, level("FULL"), 422, 42205).await;
+    }
+    door.refused("DELETE", "/config", None, 422, 42205).await;
     assert_eq!(door.delete("/mode").await, json!({ "mode": "READONLY" }));
     assert_eq!(door.get("/mode").await, json!({ "mode": "READWRITE" }));
     for wrong in ["IMPORT", "READONLY_OVERRIDE", "WRITEONLY", ""] {

@@ -111,3 +111,32 @@ async fn what_one_server_registers_is_enforced_and_understood_on_the_other() {
     let all = others.schemas().registry(None).await.unwrap();
     assert_eq!((all.generation.0, all.schemas.len()), (9, 9));
 }
+
+#[tokio::test]
+async fn what_one_server_registers_the_other_answers_at_once() {
+    let url = tokio::task::spawn_blocking(|| pacioli_pgtest::database_url("schemas_answered")).await.unwrap();
+    let (one, other) = (server(&url).await, server(&url).await);
+    let headers = [("content-type", "application/json")];
+    let send = async |method: &str, path: &str, body: serde_json::Value| {
+        let answer = one.send(method, &format!("/schema-registry{path}"), &headers, body.to_string().as_bytes()).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    };
+    let get = async |path: &str| other.get(&format!("/schema-registry{path}")).await.json();
+    for turn in 0..12 {
+        let schema = json!({ "schemaType": "JSON", "schema": json!({ "title": turn.to_string() }).to_string() });
+        let id = send("POST", "/subjects/Placed/versions", schema).await["id"].clone();
+        let latest = get("/subjects/Placed/versions/latest").await;
+        assert_eq!((&latest["version"], &latest["id"]), (&json!(turn + 1), &id));
+        let subject = format!("Placed{turn}");
+        send("POST", &format!("/subjects/{subject}/versions"), json!({ "schemaType": "JSON", "schema": "{}" })).await;
+        assert!(get("/subjects").await.as_array().unwrap().contains(&json!(subject)));
+        let level = if turn % 2 == 0 { "FULL" } else { "NONE" };
+        send("PUT", "/config", json!({ "compatibility": level })).await;
+        assert_eq!(get("/config").await, json!({ "compatibilityLevel": level }));
+        let mode = if turn % 2 == 0 { "READONLY" } else { "READWRITE" };
+        send("PUT", "/mode", json!({ "mode": mode })).await;
+        assert_eq!(get("/mode").await, json!({ "mode": mode }));
+        send("PUT", "/mode", json!({ "mode": "READWRITE" })).await;
+    }
+}

@@ -86,6 +86,19 @@ impl RegistryStore for PostgresStore {
         Ok(session.whole(session.within(take)).await?)
     }
 
+    async fn catch_up(&self) -> std::result::Result<(), ReadError> {
+        let session = reader(self.pool()).await?;
+        let look = Box::pin(async {
+            let statement = session.prepare_cached(sql!("registry/read_generation")).await?;
+            let row = session.query_one(&statement, &[]).await?;
+            if !self.shared().knows(rows::epoch(&row), rows::generation_of(&row)) {
+                self.shared().take_registry(&session).await?;
+            }
+            Ok(())
+        });
+        Ok(session.whole(session.within(look)).await?)
+    }
+
     async fn change_registry(&self, change: RegistryChange) -> std::result::Result<RegistryOutcome, AppendError> {
         let shared = self.shared();
         let record = Append::to(StreamName::from_storage(REGISTRY_STREAM), ExpectedVersion::Any, change.record.clone());

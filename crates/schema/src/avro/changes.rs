@@ -10,13 +10,15 @@ use crate::trail;
 /// How many pairs of types are compared, at most.
 const PAIRS_MAX: usize = 10_000;
 
-/// What is asked of those who read by the newer schema.
+/// What is asked of two schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// That they still find what events always said, as in every other language.
-    Events,
-    /// What Avro asks: that they can read the datum, whatever of it they do not see any more.
-    Resolution,
+    /// Whether a reader takes what was written for what it is, and still finds what events always said, as in every other
+    /// language.
+    Meaning,
+    /// Whether a reader can decode it, which is all that Avro's own libraries and Confluent's registry ask: logical types,
+    /// the namespaces of names and what is not read any more are nothing to them.
+    Decoding,
 }
 
 /// What changed.
@@ -26,7 +28,7 @@ pub(super) fn changes(older: &Nodes, newer: &Nodes, asked: Asked) -> Vec<Change>
 
 /// Whether JSON in the shape of the older schema is in that of the newer one, where no change is a break.
 pub(super) fn is_json_the_same(older: &Nodes, newer: &Nodes) -> bool {
-    !compare(older, newer, Asked::Resolution).is_json_other
+    !compare(older, newer, Asked::Meaning).is_json_other
 }
 
 fn compare<'a>(older: &'a Nodes, newer: &'a Nodes, asked: Asked) -> Comparison<'a> {
@@ -95,7 +97,9 @@ impl Comparison<'_> {
             ),
             (old, new) => self.plain(path, old, new),
         }
-        self.logical(path, old, new);
+        if self.asked == Asked::Meaning {
+            self.logical(path, old, new);
+        }
     }
 
     /// Types that are neither named nor contain others.
@@ -116,7 +120,9 @@ impl Comparison<'_> {
     /// Whether two types go by the same name, if they have one, and can be compared any further.
     fn names(&mut self, path: &str, old: &Kind, new: &Kind) -> bool {
         let (Some(old_name), Some(new_name)) = (old.named(), new.named()) else { return true };
-        if old.word() != new.word() {
+        let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+        let is_called_so = || self.asked == Asked::Decoding && last(&old_name.full) == last(&new_name.full);
+        if old.word() != new.word() || is_called_so() {
             return true;
         }
         let difference = Difference::new(
@@ -271,8 +277,8 @@ impl Comparison<'_> {
                 let way = "keep it, or give it a default first, in a version of its own";
                 self.push(match (&field.preset, self.asked) {
                     (Some(_), _) => difference,
-                    (None, Asked::Resolution) => difference.forward("do not find it").way(way),
-                    (None, Asked::Events) => {
+                    (None, Asked::Decoding) => difference.forward("do not find it").way(way),
+                    (None, Asked::Meaning) => {
                         difference.backward("no longer see what it says there").forward("do not find it").way(way)
                     }
                 });

@@ -3,6 +3,7 @@
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 
 use super::tests::{parse, peer, record};
+use crate::compat::Change;
 use crate::testing::within_bounds;
 
 /// Old, new, and whether the change breaks those who read by the newer and by the older one; and a word of the sentence.
@@ -101,7 +102,7 @@ fn table() -> Vec<(String, String, bool, bool, &'static str)> {
 #[test]
 fn changes_break_whom_avros_resolution_says() {
     for (old, new, backward, forward, word) in table() {
-        let changes = parse(&new).changes_in_resolution(&parse(&old));
+        let changes = parse(&new).changes_by_confluent(&parse(&old));
         let breaks = (changes.iter().any(|one| one.breaks_backward), changes.iter().any(|one| one.breaks_forward));
         assert_eq!(breaks, (backward, forward), "{old} -> {new}: {changes:#?}");
         assert!(changes.iter().any(|one| one.sentence.contains(word)) || word.is_empty(), "{changes:#?}");
@@ -166,4 +167,29 @@ fn some_changes_are_seen_sharper_than_by_the_library() {
     };
     let changes = within_bounds(|| parse(&wide("a")).changes_since(&parse(&wide("b"))));
     assert_eq!(changes.len(), 7_000);
+}
+
+#[test]
+fn by_confluents_rules_it_counts_what_can_be_decoded() {
+    let record = |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+    let of = |kind: &str| record(&format!(r#"{{"name":"a","type":{kind}}}"#));
+    let time = |unit: &str| of(&format!(r#"{{"type":"long","logicalType":"timestamp-{unit}"}}"#));
+    let decimal =
+        |scale: u8| of(&format!(r#"{{"type":"bytes","logicalType":"decimal","precision":4,"scale":{scale}}}"#));
+    let nested = |name: &str| of(&format!(r#"{{"type":"record","name":"{name}","fields":[]}}"#));
+    for (older, newer, breaks) in [
+        (time("millis"), time("micros"), (false, false)),
+        (time("millis"), of("\"long\""), (false, false)),
+        (decimal(2), decimal(3), (false, false)),
+        (of("\"string\""), of("\"bytes\""), (false, false)),
+        (of("\"int\""), of("\"long\""), (false, true)),
+        (nested("a.N"), nested("b.N"), (false, false)),
+        (nested("a.N"), nested("a.M"), (true, true)),
+        (record(""), of("\"int\""), (true, false)),
+    ] {
+        let changes = parse(&newer).changes_by_confluent(&parse(&older));
+        let of = |breaks: fn(&Change) -> bool| changes.iter().any(breaks);
+        let found = (of(|change| change.breaks_backward), of(|change| change.breaks_forward));
+        assert_eq!(found, breaks, "{older} {newer} {changes:?}");
+    }
 }

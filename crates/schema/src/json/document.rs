@@ -11,7 +11,8 @@ use jsonschema::Draft;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::limits;
+use super::address::joined;
+use super::{limits, older};
 use crate::format::{Reference, SchemaError};
 
 /// How long a schema's text may be, together with those that it refers to.
@@ -50,7 +51,7 @@ impl Document {
             ));
         }
         let root = Source::read(text, String::new())?;
-        let canonical = canonical(&root.value);
+        let canonical = root.canonical.clone();
         let mut sources = vec![root];
         for (number, reference) in references.iter().enumerate() {
             // No definition of the schema's own begins with a blank, or it would have to be quoted everywhere.
@@ -135,7 +136,10 @@ pub(crate) fn escape(name: &str) -> String {
 
 /// One text.
 struct Source {
+    /// In draft-07 or a later one.
     value: Value,
+    /// As it came.
+    canonical: String,
     draft: Draft,
     /// Where it stands in the document.
     place: String,
@@ -151,6 +155,8 @@ impl Source {
         let draft = draft(&value)?;
         // The dialect's own schema says what each keyword takes.
         let invalid = match draft {
+            Draft::Draft4 => jsonschema::draft4::meta::validate(&value).err(),
+            Draft::Draft6 => jsonschema::draft6::meta::validate(&value).err(),
             Draft::Draft7 => jsonschema::draft7::meta::validate(&value).err(),
             Draft::Draft201909 => jsonschema::draft201909::meta::validate(&value).err(),
             _ => jsonschema::draft202012::meta::validate(&value).err(),
@@ -164,7 +170,13 @@ impl Source {
             }
             return Err(SchemaError::at(path, format!("{place} is not what JSON Schema allows there: {problem}")));
         }
-        Ok(Source { value, draft, place })
+        let canonical = canonical(&value);
+        let names_it = |schema: &Value| self::draft(schema).is_ok_and(|named| named == draft);
+        let (value, draft) = match draft {
+            Draft::Draft4 | Draft::Draft6 => (older::in_draft_7(&value, draft, &names_it), Draft::Draft7),
+            draft => (value, draft),
+        };
+        Ok(Source { value, canonical, draft, place })
     }
 }
 
@@ -180,10 +192,12 @@ fn draft(schema: &Value) -> Result<Draft, SchemaError> {
         "json-schema.org/draft/2020-12/schema" => Ok(Draft::Draft202012),
         "json-schema.org/draft/2019-09/schema" => Ok(Draft::Draft201909),
         "json-schema.org/draft-07/schema" => Ok(Draft::Draft7),
+        "json-schema.org/draft-06/schema" => Ok(Draft::Draft6),
+        "json-schema.org/draft-04/schema" => Ok(Draft::Draft4),
         _ => Err(SchemaError::at(
             "/$schema",
             "`$schema` names a dialect that is not known here; write `https://json-schema.org/draft/2020-12/schema` (or draft \
-             2019-09 or draft-07), or leave it out, which means draft 2020-12",
+             2019-09, draft-07, draft-06 or draft-04), or leave it out, which means draft 2020-12",
         )),
     }
 }
@@ -309,6 +323,8 @@ struct Index {
     anchors: HashMap<(String, String), String>,
     /// By a name or an id: a resource's place.
     resources: HashMap<String, String>,
+    /// By a resource's place: its id or name, from which those inside of it are read on.
+    addresses: HashMap<String, String>,
     /// How many schemas there are.
     count: usize,
 }
@@ -317,6 +333,7 @@ impl Index {
     fn add(&mut self, source: &Source, name: Option<&str>) -> Result<(), SchemaError> {
         if let Some(name) = name {
             self.resources.insert(name.to_owned(), source.place.clone());
+            self.addresses.insert(source.place.clone(), name.to_owned());
         }
         // Pointers may start at every resource that a schema lies in.
         self.schema(source, &source.value, "", &source.place, &mut vec![(source.place.clone(), String::new())])
@@ -343,10 +360,16 @@ impl Index {
             match id.map(|id| (id, id.strip_prefix('#').filter(|_| source.draft == Draft::Draft7))) {
                 Some((_, Some(anchor))) => self.anchor(anchor, text, place, resources)?,
                 Some((id, None)) => {
+                    let around = resources.last().and_then(|(resource, _)| self.addresses.get(resource));
+                    let id = id.trim_end_matches('#');
+                    let address = around.map_or_else(|| id.to_owned(), |around| joined(around, id));
                     if !text.is_empty() {
                         resources.push((place.to_owned(), text.to_owned()));
                     }
-                    self.resources.entry(id.trim_end_matches('#').to_owned()).or_insert_with(|| place.to_owned());
+                    for name in [id, &address] {
+                        self.resources.entry(name.to_owned()).or_insert_with(|| place.to_owned());
+                    }
+                    self.addresses.insert(place.to_owned(), address);
                 }
                 None => {}
             }
@@ -397,7 +420,11 @@ impl Index {
                 ),
             )
         };
-        let resource = if uri.is_empty() { resource } else { self.resources.get(uri).ok_or_else(outside)? };
+        let named = |uri: &str| {
+            let meant = || self.resources.get(&joined(self.addresses.get(resource)?, uri));
+            self.resources.get(uri).or_else(meant)
+        };
+        let resource = if uri.is_empty() { resource } else { named(uri).ok_or_else(outside)? };
         let fragment = percent_decode_str(fragment).decode_utf8().unwrap_or_default();
         let key = (resource.to_owned(), fragment.clone().into_owned());
         let found = if fragment.is_empty() || fragment.starts_with('/') {

@@ -313,3 +313,90 @@ proptest! {
         prop_assert_eq!(checked(&own, &data.to_string()).is_ok(), tree.is_valid(&data));
     }
 }
+
+#[test]
+fn drafts_04_and_06_mean_what_they_say() {
+    let four = |rest: &str| format!(r##"{{"$schema":"http://json-schema.org/draft-04/schema#",{rest}}}"##);
+    let six = |rest: &str| format!(r##"{{"$schema":"http://json-schema.org/draft-06/schema#",{rest}}}"##);
+    for (text, good, wrong) in [
+        (
+            four(r#""minimum":1,"exclusiveMinimum":true,"maximum":3,"exclusiveMaximum":false"#),
+            &["2", "3"][..],
+            &["1", "4"][..],
+        ),
+        (four(r#""exclusiveMinimum":false,"minimum":1"#), &["1"], &["0"]),
+        (
+            four(
+                r##""id":"http://acme.com/a.json","definitions":{"n":{"id":"n.json","minimum":1,"exclusiveMinimum":true}},
+                "properties":{"a":{"$ref":"#/definitions/n"},"b":{"$ref":"n.json"},"c":{"$ref":"http://acme.com/n.json"}}"##,
+            ),
+            &[r#"{"a":2,"b":2,"c":2}"#],
+            &[r#"{"a":1}"#, r#"{"b":1}"#, r#"{"c":1}"#],
+        ),
+        // What the draft does not know says nothing.
+        (
+            four(r#""const":1,"contains":{"const":1},"propertyNames":{"maxLength":1},"if":{},"then":false"#),
+            &["2", r#"{"abc":1}"#],
+            &[],
+        ),
+        (six(r#""exclusiveMinimum":1,"const":2,"if":{},"then":false"#), &["2"], &["1", "3"]),
+        (
+            six(r#""contains":{"type":"string"},"items":[true,{"type":"integer"}],"additionalItems":false"#),
+            &[r#"["a",1]"#],
+            &[r#"[1,1]"#, r#"["a",1,2]"#],
+        ),
+        (
+            four(r#""dependencies":{"a":["b"],"c":{"properties":{"d":{"minimum":1,"exclusiveMinimum":true}}}}"#),
+            &[r#"{"a":1,"b":1}"#, r#"{"c":1,"d":2}"#],
+            &[r#"{"a":1}"#, r#"{"c":1,"d":1}"#],
+        ),
+    ] {
+        let schema = JsonSchema::parse(&text, &[]).unwrap_or_else(|error| panic!("{text}: {error}"));
+        for (data, is_good) in good.iter().map(|one| (one, true)).chain(wrong.iter().map(|one| (one, false))) {
+            let checked = schema.check(&Payload::Json(Bytes::copy_from_slice(data.as_bytes())));
+            assert_eq!(checked.is_ok(), is_good, "{text} {data} {checked:?}");
+        }
+        assert!(schema.canonical().contains("json-schema.org/draft-0"), "the text stays as it came");
+    }
+    for wrong in [four(r#""exclusiveMinimum":1"#), six(r#""exclusiveMinimum":true"#), four(r#""required":true"#)] {
+        assert!(JsonSchema::parse(&wrong, &[]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_reference_is_read_from_the_id_it_stands_under() {
+    let money = |name: &str, text: &str| Reference { name: name.to_owned(), text: text.to_owned() };
+    let plain = r#"{"type":"integer"}"#;
+    for (text, reference, is_found) in [
+        (
+            r#"{"$id":"http://acme.com/order.json","items":{"$ref":"money.json"}}"#,
+            money("http://acme.com/money.json", plain),
+            true,
+        ),
+        (r#"{"$id":"http://acme.com/order.json","items":{"$ref":"money.json"}}"#, money("money.json", plain), true),
+        (
+            r#"{"$id":"http://acme.com/v1/order.json","items":{"$ref":"../money.json"}}"#,
+            money("any", r#"{"$id":"http://acme.com/money.json","type":"integer"}"#),
+            true,
+        ),
+        (
+            r#"{"items":{"$id":"http://acme.com/x/y.json","items":{"$ref":"z.json"},"type":["array","integer"]}}"#,
+            money("http://acme.com/x/z.json", plain),
+            true,
+        ),
+        (
+            r#"{"$id":"http://acme.com/order.json","items":{"$ref":"money.json"}}"#,
+            money("http://other.com/money.json", plain),
+            false,
+        ),
+        (r#"{"items":{"$ref":"money.json"}}"#, money("http://acme.com/money.json", plain), false),
+    ] {
+        match JsonSchema::parse(text, &[reference]) {
+            Ok(schema) => {
+                let check = |data: &'static str| schema.check(&Payload::Json(Bytes::from_static(data.as_bytes())));
+                assert!(is_found && check("[1]").is_ok() && check("[\"a\"]").is_err(), "{text}");
+            }
+            Err(error) => assert!(!is_found && error.problem.contains("outside"), "{text}: {error}"),
+        }
+    }
+}

@@ -81,7 +81,7 @@ impl Registry {
         self.inner.gate.catalogue()
     }
 
-    /// What is registered, read from storage: at least as new as this call.
+    /// What is registered, at least as new as this call: storage is asked whether it changed.
     ///
     /// # Errors
     /// The storage failed.
@@ -92,7 +92,7 @@ impl Registry {
         if last.is_none_or(|last| last < asked) {
             let began = Instant::now();
             // The store gives it to the gate, since it knows of which past it is.
-            self.inner.rows.registry().await?;
+            self.inner.rows.catch_up().await?;
             *last = Some(began);
         }
         Ok(self.catalogue())

@@ -223,7 +223,12 @@ fn code_of(status: StatusCode) -> u32 {
 /// An answer that was made for any path, in this form: a refusal without a token, a path that is not there.
 pub(in crate::http) fn translated(mut response: Response) -> Response {
     let Some(Detail(message)) = response.extensions_mut().remove::<Detail>() else { return response };
-    let body = json!({ "error_code": code_of(response.status()), "message": &*message });
+    let message = match response.status() {
+        // Which other paths there are is nothing that a client of theirs knows what to do with.
+        StatusCode::NOT_FOUND => "HTTP 404 Not Found",
+        _ => &*message,
+    };
+    let body = json!({ "error_code": code_of(response.status()), "message": message });
     response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response.map(|_| pacioli_api::json::to_string(&body).into())

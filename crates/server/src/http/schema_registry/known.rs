@@ -21,16 +21,12 @@ pub(super) fn registry(app: &App) -> Result<&Registry, Refused> {
     Ok(app.schemas.as_ref().ok_or_else(none)?)
 }
 
-/// Looks at what is registered, and where nothing is found once more at what is registered by now: another server may
-/// have done it.
+/// Looks at what is registered now, by whatever server.
 pub(super) async fn look<T>(
     registry: &Registry,
-    look: impl Fn(&Catalogue) -> Result<T, Refused>,
+    look: impl FnOnce(&Catalogue) -> Result<T, Refused>,
 ) -> Result<T, Refused> {
-    match look(&registry.catalogue()) {
-        Ok(found) => Ok(found),
-        Err(_) => look(&*registry.refresh().await?),
-    }
+    look(&*registry.refresh().await?)
 }
 
 /// The versions of a subject; those that were deleted only where they are asked for.

@@ -49,7 +49,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Answe
     let parameters = Parameters::of(&request)?;
     let (deleted, latest_only) = (parameters.is("deleted")?, parameters.is("latestOnly")?);
     let prefix = names::prefix(parameters.text("subjectPrefix")?.unwrap_or(""));
-    let catalogue = registry(&app)?.catalogue();
+    let catalogue = registry(&app)?.refresh().await?;
     let mut told = Vec::new();
     for event_type in catalogue.types() {
         let name = Subject::of(event_type).name;
@@ -89,11 +89,18 @@ pub(super) async fn text(State(app): State<Arc<App>>, Named(id): Named<String>, 
     answer::text(known::text(&entry, form).await?)
 }
 
-/// The version whose text an id stands for. An older build gave one id to texts that differed in words alone, so that of the
-/// subject counts where one is named.
+/// The version whose text an id stands for: the first that was registered, as its text may be spelled otherwise later. An older
+/// build gave one id to texts that differed in words, too, so that of the subject counts where one is named.
 fn of_subject(entries: &[Arc<Entry>], subject: Option<&Subject>) -> Arc<Entry> {
     let is_of_it = |entry: &&Arc<Entry>| subject.is_some_and(|subject| subject.event_type == entry.row.event_type);
-    Arc::clone(entries.iter().find(is_of_it).unwrap_or(&entries[0]))
+    let first = || entries.iter().min_by_key(|entry| entry.row.registered_at);
+    Arc::clone(entries.iter().find(is_of_it).or_else(first).unwrap_or(&entries[0]))
+}
+
+/// `GET /schemas/guids/{guid}`
+pub(super) async fn with_guid() -> Answered {
+    // None is given out, so there is none to be found by.
+    Err(Refused::schema_not_found())
 }
 
 /// `GET /schemas/ids/{id}/subjects`
@@ -120,7 +127,7 @@ pub(super) async fn versions(State(app): State<Arc<App>>, Named(id): Named<Strin
 }
 
 /// Something of the versions whose text has an id, of which there is at least one.
-async fn with_id<T>(app: &App, id: &str, of: impl Fn(&[Arc<Entry>], &Catalogue) -> T) -> Result<T, Refused> {
+async fn with_id<T>(app: &App, id: &str, of: impl FnOnce(&[Arc<Entry>], &Catalogue) -> T) -> Result<T, Refused> {
     let id: u32 = id.parse().map_err(|_| Refused::schema_not_found())?;
     look(registry(app)?, |catalogue| match catalogue.with_id(id) {
         [] => Err(Refused::schema_not_found()),

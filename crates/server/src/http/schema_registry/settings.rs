@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use pacioli_core::EventType;
 use pacioli_core::schemas::{Setting, SettingScope};
 use pacioli_schema::catalogue::{RegistryMode, Rules, setting_name};
 use pacioli_schema::{Catalogue, Level};
@@ -31,7 +32,7 @@ const OTHER_MEMBERS: [&str; 9] = [
 
 /// `GET /config`
 pub(super) async fn global_level(State(app): State<Arc<App>>) -> Answered {
-    answer::json(&level_told(global_level_of(&registry(&app)?.catalogue())))
+    answer::json(&level_told(global_level_of(&*registry(&app)?.refresh().await?)))
 }
 
 /// `PUT /config`
@@ -42,7 +43,9 @@ pub(super) async fn set_global_level(State(app): State<Arc<App>>, request: Reque
 /// `DELETE /config`
 pub(super) async fn unset_global_level(State(app): State<Arc<App>>, request: Request) -> Answered {
     let by = Actor::of(&request);
-    let before = global_level_of(&*registry(&app)?.refresh().await?);
+    let catalogue = registry(&app)?.refresh().await?;
+    check_writable_scope(&catalogue, &SettingScope::Global)?;
+    let before = global_level_of(&catalogue);
     unset(&app, SettingScope::Global, &[setting_name::LEVEL, setting_name::RULES], by).await?;
     answer::json(&level_told(before))
 }
@@ -79,6 +82,7 @@ pub(super) async fn unset_level(
     let subject = Subject::new(&subject)?;
     let catalogue = registry(&app)?.refresh().await?;
     let before = level_of(&catalogue, &scope(&subject)).ok_or_else(|| Refused::subject_not_found(&subject.name))?;
+    check_writable(&catalogue, &subject)?;
     unset(&app, scope(&subject), &[setting_name::LEVEL, setting_name::RULES], by).await?;
     answer::json(&level_told(before))
 }
@@ -88,6 +92,7 @@ struct LevelBody {
     compatibility: Option<String>,
     #[serde(rename = "compatibilityLevel")]
     compatibility_level: Option<String>,
+    normalize: Option<bool>,
     #[serde(flatten)]
     others: serde_json::Map<String, Value>,
 }
@@ -101,7 +106,18 @@ async fn set_level_of(app: &App, scope: SettingScope, request: Request) -> Answe
             "`{name}` is not known here; set the level of compatibility alone"
         )));
     }
-    let given = body.compatibility.or(body.compatibility_level).unwrap_or_default();
+    if body.normalize == Some(false) {
+        return Err(Refused::not_permitted(
+            "`normalize` is always true here: schemas are compared by what they say and not by how they are spelled",
+        ));
+    }
+    check_writable_scope(&*registry(app)?.refresh().await?, &scope)?;
+    let given = body.compatibility.or(body.compatibility_level);
+    if let (None, Some(true)) = (&given, body.normalize) {
+        // It is so already.
+        return answer::json(&json!({ "normalize": true }));
+    }
+    let given = given.unwrap_or_default();
     let level: Level = given.parse().map_err(|_| Refused::invalid_level(&given))?;
     // Both at once: a level of theirs is never held by our rules.
     let settings = [(setting_name::RULES, Rules::Confluent.word()), (setting_name::LEVEL, level.word())];
@@ -113,7 +129,7 @@ async fn set_level_of(app: &App, scope: SettingScope, request: Request) -> Answe
 
 /// `GET /mode`
 pub(super) async fn global_mode(State(app): State<Arc<App>>) -> Answered {
-    answer::json(&mode_told(global_mode_of(&registry(&app)?.catalogue())))
+    answer::json(&mode_told(global_mode_of(&*registry(&app)?.refresh().await?)))
 }
 
 /// `PUT /mode`
@@ -194,6 +210,15 @@ async fn unset(app: &App, scope: SettingScope, names: &[&str], by: Actor) -> Res
     let settings = names.iter().map(|name| Setting { scope: scope.clone(), name: (*name).into(), value: None });
     registry(app)?.set_all(settings.collect(), by.name()).await?;
     Ok(())
+}
+
+/// Refuses where the level of a scope may not be changed through this door.
+fn check_writable_scope(catalogue: &Catalogue, scope: &SettingScope) -> Result<(), Refused> {
+    match scope {
+        SettingScope::Type(name) => check_writable(catalogue, &Subject::of(&EventType::from_storage(&**name))),
+        _ if global_mode_of(catalogue) != RegistryMode::ReadOnly.word() => Ok(()),
+        _ => Err(Refused::not_permitted("The registry is in read-only mode; set its mode to READWRITE to change it")),
+    }
 }
 
 /// Refuses where nothing may be changed through this door.

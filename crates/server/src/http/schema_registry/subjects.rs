@@ -22,7 +22,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Answe
     let parameters = Parameters::of(&request)?;
     let (deleted, deleted_only) = (parameters.is("deleted")?, parameters.is("deletedOnly")?);
     let prefix = names::prefix(parameters.text("subjectPrefix")?.unwrap_or(""));
-    let catalogue = registry(&app)?.catalogue();
+    let catalogue = registry(&app)?.refresh().await?;
     let subjects = catalogue.types().into_iter().filter_map(|event_type| {
         let is_deleted = catalogue.versions(event_type.as_str()).iter().all(|entry| entry.row.is_deleted);
         let is_shown = if deleted_only { is_deleted } else { deleted || !is_deleted };
@@ -118,23 +118,11 @@ pub(super) async fn look_up(State(app): State<Arc<App>>, Named(subject): Named<S
     parameters.is("normalize")?;
     let body = SchemaBody::read(&app, request).await?;
     let registry = registry(&app)?;
-    let mut refused = Refused::schema_not_found();
-    for catalogue in [registry.catalogue(), registry.refresh().await?] {
-        if let Err(error) = known::versions(&catalogue, &subject, deleted) {
-            refused = error;
-            continue;
-        }
-        let found = match body.proposed(&subject, &catalogue).await {
-            Ok(proposed) => known::same(&catalogue, &Arc::new(proposed), deleted).await,
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok(Some(row)) => return answer::json(&Told::version(&subject.name, &row)),
-            Ok(None) => refused = Refused::schema_not_found(),
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
+    let catalogue = registry.refresh().await?;
+    known::versions(&catalogue, &subject, deleted)?;
+    let proposed = Arc::new(body.proposed(&subject, &catalogue).await?);
+    let row = known::same(&catalogue, &proposed, deleted).await?.ok_or_else(Refused::schema_not_found)?;
+    answer::json(&Told::version(&subject.name, &row))
 }
 
 /// `POST /subjects/{subject}/versions`
