@@ -129,8 +129,8 @@ fn look(node: TapeNode<'_>, path: &mut String, is_compared: bool) -> Result<(), 
     }
     let length = path.len();
     for (name, child) in node.children() {
-        let is_compared = is_compared || name.as_deref().is_some_and(|name| COMPARED.contains(&name));
-        let name = name.map_or_else(|| "*".to_owned(), |name| super::document::escape(&name));
+        let is_compared = is_compared || name.is_some_and(|name| COMPARED.contains(&name));
+        let name = name.map_or_else(|| "*".to_owned(), super::document::escape);
         path.push('/');
         path.push_str(&name);
         look(child, path, is_compared)?;
