@@ -201,6 +201,10 @@ impl Schema {
     }
 
     /// How many bytes of its data are the framing of a serializer; `None` where it stands in none.
+    #[cfg_attr(
+        not(any(feature = "avro", feature = "protobuf")),
+        allow(unused_variables, reason = "JSON has no framing")
+    )]
     pub(crate) fn framing_of(&self, data: &[u8]) -> Option<usize> {
         match &self.language {
             Language::Json(_) => None,

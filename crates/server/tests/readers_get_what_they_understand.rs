@@ -92,7 +92,13 @@ async fn a_page_ends_before_what_is_not_understood_and_the_next_says_why() {
             .server
             .send("GET", "/v1/events?accept=OrderPlaced:%5E1&limit=1000", &[("accept", "application/x-ndjson")], b"")
             .await;
-        assert_eq!(lines.text().lines().count(), 9, "three each of orders, others and registrations: {}", lines.text());
+        let text = lines.text();
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let [events @ .., stopped] = lines.as_slice() else { panic!("{text}") };
+        assert_eq!(events.len(), 9, "three each of orders, others and registrations: {text}");
+        assert!(events.iter().all(|event| event["specversion"] == "1.0"), "{text}");
+        assert_eq!((&stopped["status"], &stopped["place"]), (&json!(409), &json!("0:10")), "an end is no stop: {text}");
+        assert_eq!(stopped["checkpoint"], "0:9");
     }
 }
 

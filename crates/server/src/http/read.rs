@@ -344,19 +344,30 @@ async fn stopped(app: &App, error: &ReadError, after: Option<Checkpoint>) -> Res
 trait Pages: Send + 'static {
     /// The next events as text; `None` at the end.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, ReadError>> + Send;
+
+    /// Where a reader goes on that has to stop.
+    fn resume(&self) -> Option<&Checkpoint>;
 }
 
 /// One event a line, for as long as there are some. What fails in the middle breaks the connection, so that nobody takes a
-/// part for the whole: also where the reader does not understand what follows, as whoever asks after the last line is told.
+/// part for the whole. Where the reader does not understand what follows, the last line is the problem and no event: an end
+/// would look like the head, and a connection that breaks may take with it what was not read yet.
 fn lines<P: Pages>(pages: P) -> Response {
-    let chunks = stream::try_unfold(pages, |mut pages| async {
-        let chunk = pages.next().await?;
-        Ok::<_, ReadError>(chunk.map(|chunk| (chunk, pages)))
+    let chunks = stream::try_unfold(Some(pages), |pages| async {
+        let Some(mut pages) = pages else { return Ok::<_, ReadError>(None) };
+        match pages.next().await {
+            Err(error @ ReadError::Withheld(_)) => {
+                let problem = Problem::from(&error);
+                let problem = match pages.resume() {
+                    Some(checkpoint) => problem.with("checkpoint", checkpoint.to_string()),
+                    None => problem,
+                };
+                Ok(Some((Bytes::from(problem.to_json() + "\n"), None)))
+            }
+            chunk => Ok(chunk?.map(|chunk| (chunk, Some(pages)))),
+        }
     });
-    let chunks = chunks.inspect_err(|error| match error {
-        ReadError::Withheld(_) => tracing::info!(%error, "an answer breaks off"),
-        _ => tracing::error!(%error, "a read failed in the middle of its answer"),
-    });
+    let chunks = chunks.inspect_err(|error| tracing::error!(%error, "a read failed in the middle of its answer"));
     events_answer(Format::Lines, Body::from_stream(chunks))
 }
 
@@ -388,6 +399,10 @@ impl Pages for LogLines {
         }
         // An empty page is the head: the loop above asks for no other.
         Ok((!page.events.is_empty()).then(|| written_lines(&page.events, &self.fields)))
+    }
+
+    fn resume(&self) -> Option<&Checkpoint> {
+        self.read.after.as_ref()
     }
 }
 
@@ -421,5 +436,9 @@ impl Pages for StreamLines {
                 return Ok(Some(written_lines(&page.events, &self.fields)));
             }
         }
+    }
+
+    fn resume(&self) -> Option<&Checkpoint> {
+        None
     }
 }

@@ -61,12 +61,14 @@ impl Plan {
         mut take: impl FnMut(u64, Found<'_>),
     ) -> Result<(), ReadError> {
         let mut seen = 0;
-        // One that is damaged may be met again under another filter, which is no other.
-        let mut damaged = BTreeSet::new();
+        // What a sample meets again under another filter is no other event.
+        let (is_sample, mut met) = (!self.is_all(), BTreeSet::new());
         let mut take = |found: Found<'_>| {
-            if let Found::Damaged(place, _) = &found
-                && !damaged.insert(*place)
-            {
+            let place = match &found {
+                Found::Damaged(place, _) => *place,
+                Found::Event(event) => event.place(),
+            };
+            if is_sample && !met.insert(place) {
                 return;
             }
             seen += 1;
@@ -80,7 +82,6 @@ impl Plan {
             let (start, end) = (self.at(part, PARTS), self.at(part + 1, PARTS));
             read(store, start.clone(), &end, Filter::default(), EVENTS_OF_PART, &mut take).await?;
             for event_type in types {
-                // An event may be met twice, which counts it twice and does no harm.
                 let filter = Filter { types: vec![event_type.clone()], ..Filter::default() };
                 read(store, start.clone(), &end, filter, EVENTS_OF_TYPE, &mut take).await?;
             }
