@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use pacioli_api::schemas::{Change, ReaderStatus, Size};
 use pacioli_core::schemas::{Gate, Generation, RegisteredSchema, RegistryStore};
 use pacioli_core::store::Measure;
-use pacioli_core::{Clock, EventStore, EventType, ReadError, SystemClock};
+use pacioli_core::{Clock, EventStore, EventType, ReadError, SystemClock, Timestamp};
 use pacioli_projection::{ReadModels, WeakReadModels};
 use pacioli_schema::{Catalogue, SchemaGate};
 use tokio::sync::Mutex;
@@ -48,7 +48,7 @@ struct Inner {
     gate: Arc<SchemaGate>,
     rows: Arc<dyn RegistryStore>,
     store: Arc<dyn EventStore>,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
     /// Those of the last server that was started over the store.
     models: RwLock<Option<WeakReadModels>>,
     /// When the rows were last begun to be read; held while they are.
@@ -65,8 +65,18 @@ impl fmt::Debug for Registry {
 impl Registry {
     /// The registry of a store that was opened with `gate`: `rows` and `store` are two sides of it.
     pub fn new(gate: Arc<SchemaGate>, rows: Arc<dyn RegistryStore>, store: Arc<dyn EventStore>) -> Registry {
-        let readers = Readers::new(Arc::clone(&rows));
         let clock = SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)));
+        Registry::with_clock(gate, rows, store, Arc::new(clock))
+    }
+
+    /// The same by another clock.
+    pub fn with_clock(
+        gate: Arc<SchemaGate>,
+        rows: Arc<dyn RegistryStore>,
+        store: Arc<dyn EventStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Registry {
+        let readers = Readers::new(Arc::clone(&rows));
         let (models, refreshing) = (RwLock::default(), Mutex::new(None));
         Registry { inner: Arc::new(Inner { gate, rows, store, clock, models, refreshing, readers }) }
     }
@@ -155,7 +165,7 @@ impl Registry {
     }
 
     /// What `/metrics` shows of it.
-    pub(crate) fn measures(&self) -> [Measure; 4] {
+    pub(crate) fn measures(&self) -> [Measure; 5] {
         [
             Measure {
                 name: "schema_generation",
@@ -177,6 +187,11 @@ impl Registry {
                 help: "Events over 8 KiB that were stored, where types have schemas, since the server began",
                 value: self.inner.gate.large() as f64,
             },
+            Measure {
+                name: "schema_readers_not_noted",
+                help: "Reads under names that were not noted, since there are too many, since the server began",
+                value: self.inner.readers.not_noted() as f64,
+            },
         ]
     }
 
@@ -193,7 +208,7 @@ impl Registry {
         self.inner.gate.generation()
     }
 
-    fn now(&self) -> pacioli_core::Timestamp {
+    fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
 }
