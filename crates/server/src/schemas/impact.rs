@@ -10,7 +10,7 @@ use pacioli_projection::service::ProjectionReader;
 use pacioli_schema::register;
 
 use super::comparing::{no_schema, version_of};
-use super::readers::{self, Reader, is_gone};
+use super::readers::{self, Reader};
 use super::{Registry, RegistryError, change, size};
 
 impl Registry {
@@ -107,10 +107,8 @@ impl Registry {
             let categories = reader.latest.categories.iter().map(|name| Category::from_storage(&**name));
             if occurrences.lie_in(&categories.collect::<Vec<_>>()).await? {
                 let ranges = understood(&reader.latest.understands, event_type);
-                let consumer = tracked.iter().find(|consumer| consumer.name == reader.latest.name);
-                let impacted = of_name(reader, consumer, &ranges);
-                let last_read_at = impacted.last_read_at.unwrap_or(reader.latest.read_at);
-                let status = check(&impacted.name, &ranges, is_gone(last_read_at, reader.is_live, now));
+                let status = check(&reader.latest.name, &ranges, reader.is_gone(&tracked, now));
+                let impacted = of_name(reader, reader.tracked(&tracked), &ranges);
                 readers.push(ImpactedReader { status, ..impacted });
             }
         }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pacioli_api::schemas::ReaderStatus;
-use pacioli_core::schemas::{NamedReader, RegistryStore};
+use pacioli_core::schemas::{NamedReader, RegistryStore, TrackedConsumer};
 use pacioli_core::{Checkpoint, EventType, ReadError, Timestamp};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -70,6 +70,19 @@ pub(super) struct Reader {
     skipped: u64,
 }
 
+impl Reader {
+    /// The consumer of the same name whose appends carry its checkpoint.
+    pub(super) fn tracked<'t>(&self, tracked: &'t [TrackedConsumer]) -> Option<&'t TrackedConsumer> {
+        tracked.iter().find(|consumer| consumer.name == self.latest.name)
+    }
+
+    /// Whether it is not to be asked for any more.
+    pub(super) fn is_gone(&self, tracked: &[TrackedConsumer], now: Timestamp) -> bool {
+        let moved_at = self.tracked(tracked).and_then(|consumer| consumer.moved_at);
+        is_gone(moved_at.unwrap_or_default().max(self.latest.read_at), self.is_live, now)
+    }
+}
+
 impl Readers {
     pub(super) fn new(rows: Arc<dyn RegistryStore>) -> Readers {
         let (known, places, claims) = (Mutex::default(), Places::default(), AtomicU64::new(0));
@@ -87,11 +100,11 @@ impl Readers {
 
     /// How all of them are, by name.
     pub(super) async fn list(&self, now: Timestamp) -> Result<Vec<ReaderStatus>, ReadError> {
-        let all = self.all(now).await?;
-        let status = |Reader { latest, is_live, skipped }: &Reader| ReaderStatus {
-            live: *is_live,
-            gone: is_gone(latest.read_at, *is_live, now),
-            ..ReaderStatus::new(latest, *skipped)
+        let (all, tracked) = (self.all(now).await?, self.rows.tracked_consumers().await?);
+        let status = |reader: &Reader| ReaderStatus {
+            live: reader.is_live,
+            gone: reader.is_gone(&tracked, now),
+            ..ReaderStatus::new(&reader.latest, reader.skipped)
         };
         Ok(all.iter().map(status).collect())
     }
@@ -305,7 +318,7 @@ fn after(at: Timestamp, by: Duration) -> Timestamp {
 }
 
 /// Whether one that last read then is not to be asked for any more.
-pub(super) fn is_gone(read_at: Timestamp, is_live: bool, now: Timestamp) -> bool {
+fn is_gone(read_at: Timestamp, is_live: bool, now: Timestamp) -> bool {
     !is_live && after(read_at, GONE_AFTER) <= now
 }
 
