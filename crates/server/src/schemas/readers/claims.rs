@@ -87,10 +87,10 @@ pub(super) fn together(readers: &[&NamedReader]) -> Option<NamedReader> {
     // Most state the same, however many they are.
     let mut stated: Vec<&NamedReader> = Vec::new();
     for reader in readers {
-        let is_same = |one: &&NamedReader| {
+        let is_same = |one: &NamedReader| {
             (&one.types, &one.categories, &one.understands) == (&reader.types, &reader.categories, &reader.understands)
         };
-        if !stated.iter().any(|one| is_same(&one)) {
+        if !stated.iter().any(|one| is_same(one)) {
             stated.push(reader);
         }
     }

@@ -101,7 +101,8 @@ impl Seen {
 
     fn oldest_gone(&self, now: Timestamp, is_live: impl Fn(&str) -> bool) -> Option<Box<str>> {
         let is_live = |name: &str, until: Option<Timestamp>| until.is_some_and(|until| until > now) || is_live(name);
-        let gone = self.names.iter().filter(|(name, (read_at, until))| is_gone(*read_at, is_live(name, *until), now));
+        let is_old = |read_at: Timestamp| is_gone(read_at, false, now);
+        let gone = self.names.iter().filter(|(name, (read_at, until))| is_old(*read_at) && !is_live(name, *until));
         gone.min_by_key(|(_, (read_at, _))| *read_at).map(|(name, _)| name.clone())
     }
 }
