@@ -247,6 +247,17 @@ impl Problem {
         self
     }
 
+    /// The same problem with no list longer than this.
+    #[must_use]
+    pub fn with_lists_cut(mut self, length: usize) -> Problem {
+        for (_, value) in &mut self.members {
+            if let Value::Array(list) = value {
+                list.truncate(length);
+            }
+        }
+        self
+    }
+
     /// The same problem in other words.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<String>) -> Problem {

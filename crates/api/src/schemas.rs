@@ -210,7 +210,8 @@ pub struct ImpactedReader {
     pub name: String,
     /// The fields that it reads, as JSON pointers; empty where that is not known, which may be all of them.
     pub fields: Vec<String>,
-    /// The versions of the type that it said it understands.
+    /// The versions of the type that it said it understands; several with ` and ` between them, where those that read under
+    /// its name said different ones.
     pub understands: Option<String>,
     /// When it last read.
     #[serde(serialize_with = "maybe_time")]
@@ -256,19 +257,23 @@ pub enum ReaderCheck {
     Acknowledged,
     /// It said that it understands this version.
     OptedIn,
+    /// It does not follow the log and has not read for 30 days: it is not asked for.
+    Gone,
     /// Nobody knows.
     Unchecked,
 }
 
 impl ReaderCheck {
     /// Every one.
-    pub const ALL: [ReaderCheck; 3] = [ReaderCheck::Acknowledged, ReaderCheck::OptedIn, ReaderCheck::Unchecked];
+    pub const ALL: [ReaderCheck; 4] =
+        [ReaderCheck::Acknowledged, ReaderCheck::OptedIn, ReaderCheck::Gone, ReaderCheck::Unchecked];
 
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
             ReaderCheck::Acknowledged => "acknowledged",
             ReaderCheck::OptedIn => "opted_in",
+            ReaderCheck::Gone => "gone",
             ReaderCheck::Unchecked => "unchecked",
         }
     }
@@ -291,6 +296,8 @@ pub struct ReaderStatus {
     pub name: String,
     /// Whether it follows the log now, at any server. One whose server died counts as live for a minute.
     pub live: bool,
+    /// Whether it does not follow the log and has not read for 30 days: no break asks for it any more.
+    pub gone: bool,
     /// The event types that it asked for; empty is all.
     pub types: Vec<String>,
     /// The categories that it asked for; empty is all.
@@ -310,11 +317,12 @@ pub struct ReaderStatus {
 }
 
 impl ReaderStatus {
-    /// The status of a reader as the store knows it.
-    pub fn new(reader: &NamedReader, live: bool, skipped: u64) -> ReaderStatus {
+    /// The status of a reader as the store knows it, one that does not follow the log.
+    pub fn new(reader: &NamedReader, skipped: u64) -> ReaderStatus {
         ReaderStatus {
             name: reader.name.to_string(),
-            live,
+            live: false,
+            gone: false,
             types: reader.types.iter().map(ToString::to_string).collect(),
             categories: reader.categories.iter().map(ToString::to_string).collect(),
             schemas: reader.understands.iter().map(ToString::to_string).collect(),

@@ -127,6 +127,29 @@ fn everybody_reads_the_shape_they_understand() {
 }
 
 #[test]
+fn a_break_that_many_read_is_refused_with_what_to_do_about_readers() {
+    let server = Server::start();
+    assert_eq!(register(&server, V1, &[]).code, 0);
+    assert_eq!(register(&server, V2, &[]).code, 0);
+    let name = |n: usize| format!("reader-{n}-{}", "x".repeat(200));
+    for n in 0..14 {
+        let read = server.run(&["log", "--type", "MoneyDeposited", "--reader", &name(n), "--limit", "1"]);
+        assert_eq!(read.code, 0, "{read:?}");
+    }
+    let upcaster = server.write("to-3.json", TO_3);
+    let refused = register(&server, V3, &["--upcaster", &upcaster]);
+    refused.fails(1, "--acknowledge");
+    let (_, hint) = refused.err.split_once("hint:").unwrap_or_else(|| panic!("{refused:?}"));
+    assert!(hint.contains("--acknowledge NAME") && hint.contains("pacioli schema readers"), "{hint}");
+    assert!(!hint.contains("--upcaster"), "{hint}");
+    for n in 0..14 {
+        assert_eq!(server.run(&["schema", "readers", "--forget", &name(n)]).line()["forgotten"], name(n));
+    }
+    server.run(&["schema", "readers", "--forget", "nobody"]).fails(4, "nobody");
+    assert_eq!(register(&server, V3, &["--upcaster", &upcaster]).line()["semver"], "2.0.0");
+}
+
+#[test]
 fn what_is_registered_is_listed_shown_compared_and_deleted() {
     let server = three_versions();
     let list = |more: &[&str]| server.run(&[&["schema", "list"], more].concat()).lines();

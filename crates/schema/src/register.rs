@@ -524,9 +524,9 @@ impl Draft {
         (!is_hole).then(|| Road::new(from.schema().ok(), upcasters.into_iter().zip(schemas)))
     }
 
-    /// The change of the registry that registers it, recorded by an event `SchemaRegistered` with this id. Where it
-    /// [is known](Draft::is_known) there is nothing to change.
-    pub fn change(&self, catalogue: &Catalogue, id: EventId) -> RegistryChange {
+    /// The change of the registry that registers it, recorded by an event `SchemaRegistered` with this id, which names the
+    /// readers that were acknowledged. Where it [is known](Draft::is_known) there is nothing to change.
+    pub fn change(&self, catalogue: &Catalogue, acknowledged: &[String], id: EventId) -> RegistryChange {
         let schema = &self.schema;
         let by = self.by.as_deref();
         let record = if self.is_mended {
@@ -534,10 +534,11 @@ impl Draft {
                 "type": schema.event_type.as_str(),
                 "version": schema.version,
                 "upcaster": schema.upcaster.as_deref(),
+                "acknowledged": acknowledged,
             });
             record(id, "SchemaUpcasterAdded", by, &data)
         } else {
-            record(id, "SchemaRegistered", by, &self.registered())
+            record(id, "SchemaRegistered", by, &self.registered(acknowledged))
         };
         RegistryChange {
             expected: catalogue.generation(),
@@ -547,7 +548,7 @@ impl Draft {
         }
     }
 
-    fn registered(&self) -> serde_json::Value {
+    fn registered(&self, acknowledged: &[String]) -> serde_json::Value {
         let schema = &self.schema;
         json!({
             "type": schema.event_type.as_str(),
@@ -560,6 +561,7 @@ impl Draft {
             "upcaster": schema.upcaster.as_deref(),
             "size": self.size.word(),
             "changes": self.changes.iter().take(CHANGES_TOLD_MAX).map(Change::to_string).collect::<Vec<_>>(),
+            "acknowledged": acknowledged,
         })
     }
 }

@@ -45,7 +45,7 @@ impl Desk {
         let catalogue = self.gate.catalogue();
         let draft = draft(&catalogue, proposal)?;
         if !draft.is_known {
-            self.apply(&draft.change(&catalogue, id(7)));
+            self.apply(&draft.change(&catalogue, &[], id(7)));
         }
         Ok(draft)
     }

@@ -258,7 +258,7 @@ impl EventStore for View {
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Deliveries, ReadError> {
         let Some(shaper) = &self.shaper else { return self.store.subscribe(subscribe).await };
-        let noting = shaper.noting(&subscribe.filter.types, &subscribe.filter.categories);
+        let mut noting = shaper.noting(&subscribe.filter.types, &subscribe.filter.categories);
         let (after, heartbeat) = (subscribe.after.clone(), subscribe.heartbeat);
         let deliveries = self.store.subscribe(subscribe).await?;
         let following = Following {

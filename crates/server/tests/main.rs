@@ -8,6 +8,7 @@ mod failures_are_told_apart;
 mod limits_hold_to_the_one;
 mod live_streams_resume;
 mod moments_of_the_past_are_read;
+mod names_stand_for_all_that_read;
 mod pages_link_to_the_next;
 mod projections_are_steered;
 mod queries_answer_as_documented;

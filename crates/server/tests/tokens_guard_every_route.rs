@@ -16,6 +16,8 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("GET", "/v1/streams/a-1", Role::Read),
     ("GET", "/v1/streams/a-1/events", Role::Read),
     ("GET", "/v1/streams/a-1/state", Role::Read),
+    ("GET", "/v1/readers", Role::Read),
+    ("DELETE", "/v1/readers/billing", Role::Admin),
     ("POST", "/v1/sql", Role::Read),
     ("GET", "/v1/read-models/balances", Role::Read),
     ("GET", "/v1/read-models/balances/diff", Role::Read),

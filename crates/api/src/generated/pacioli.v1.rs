@@ -2796,6 +2796,9 @@ pub struct NamedReader {
     /// How many events it passed over since the server that was asked began.
     #[prost(uint64, tag = "9")]
     pub skipped: u64,
+    /// Whether it does not follow the log and has not read for 30 days: no break asks for it any more.
+    #[prost(bool, tag = "10")]
+    pub gone: bool,
 }
 /// Which reader.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

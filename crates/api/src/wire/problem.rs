@@ -10,8 +10,11 @@ use crate::problem::{Kind, Problem};
 const KEY: &str = "problem";
 /// Bytes of a message at most: a status travels in headers, which are bounded.
 const MESSAGE_BYTES_MAX: usize = 2_500;
-/// Bytes of the problem's members at most; of one that has more, they are left out.
+/// Bytes of the problem's members at most; of one that has more, lists are cut short, and where that is not enough all are left
+/// out.
 const MEMBERS_BYTES_MAX: usize = 4_000;
+/// How long a list is then.
+const CUT_TO: [usize; 3] = [8, 2, 0];
 
 /// The status of a problem of the registry.
 pub fn to_status(problem: &Problem) -> Status {
@@ -31,11 +34,12 @@ pub fn to_status(problem: &Problem) -> Status {
         (None, None) => ErrorDetails::new(),
     };
     let message = shortened(problem.detail());
-    let whole = problem.clone().with_detail("").to_json();
-    let members = match whole.len() <= MEMBERS_BYTES_MAX {
-        true => whole,
-        false => Problem::new(problem.kind(), "").to_json(),
-    };
+    let bare = problem.clone().with_detail("");
+    let fits = |members: &String| members.len() <= MEMBERS_BYTES_MAX;
+    let whole = Some(bare.to_json()).filter(fits);
+    // Which lists there are tells what is wrong, also where they are not whole.
+    let cut = || CUT_TO.into_iter().map(|length| bare.clone().with_lists_cut(length).to_json()).find(fits);
+    let members = whole.or_else(cut).unwrap_or_else(|| Problem::new(problem.kind(), "").to_json());
     reason.status(message, &[(KEY, members)], details)
 }
 
@@ -64,7 +68,7 @@ pub fn from_status(status: &Status) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_problem_comes_back_from_its_status() {
@@ -85,5 +89,12 @@ mod tests {
         let status = to_status(&problem);
         assert!(status.message().len() + status.details().len() * 4 / 3 < 14_000);
         assert_eq!(from_status(&status).kind(), Kind::SchemaIncompatible);
+        // That it is about readers is seen however many they are.
+        for length in [60, 3_000] {
+            let readers: Vec<_> = (0..60).map(|n| json!({ "name": format!("{n}").repeat(length / 2) })).collect();
+            let told = from_status(&to_status(&problem.clone().with("readers", readers)));
+            let readers = told.member("readers").and_then(Value::as_array).unwrap();
+            assert!(readers.len() < 60, "{}", readers.len());
+        }
     }
 }

@@ -426,6 +426,7 @@ pub fn reader_to_wire(reader: &ReaderStatus) -> v1::NamedReader {
         read_at: reader.read_at.as_micros(),
         checkpoint: reader.checkpoint.as_ref().map(ToString::to_string),
         skipped: reader.skipped,
+        gone: reader.gone,
     }
 }
 
@@ -437,6 +438,7 @@ pub fn reader_from_wire(reader: v1::NamedReader) -> Result<ReaderStatus, Malform
     Ok(ReaderStatus {
         name: reader.name,
         live: reader.live,
+        gone: reader.gone,
         types: reader.types,
         categories: reader.categories,
         schemas: reader.understands.iter().map(|one| format!("{}:{}", one.r#type, one.versions)).collect(),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use pacioli_core::schemas::REGISTRY_STREAM;
 use pacioli_core::{Append, AppendOutcome, Conflict, NewEvent, StreamName};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -66,6 +67,8 @@ struct Summary {
     known: u64,
     /// Lines that were left out.
     invalid: u64,
+    /// Lines of the history of another store's schema registry, which this one's does not take.
+    registry: u64,
     /// How long it took.
     seconds: f64,
 }
@@ -188,6 +191,7 @@ impl Job {
             }
             let Some(Line { number, parsed }) = waiting.pop_front() else { return false };
             match parsed {
+                Parsed::Event(stream, _) if stream.as_str() == REGISTRY_STREAM => self.summary.registry += 1,
                 Parsed::Event(stream, event) => {
                     let expected = self.streams.send(&stream);
                     let request = Append::to(stream.clone(), expected, vec![(*event).clone()]);
@@ -302,11 +306,18 @@ impl Summary {
                     0 => String::new(),
                     count => format!(", {} left out", count_of(count, "line")),
                 };
+                let registry = match self.registry {
+                    0 => String::new(),
+                    count => format!(
+                        ", {} of the registry's history left out: its schemas have to be registered here",
+                        count_of(count, "line")
+                    ),
+                };
                 // Where nothing was new, nothing was imported.
                 let imported = if self.new > 0 { "imported " } else { "" };
                 writeln!(
                     out,
-                    "{imported}{} in {:.1} s ({} events/s): {} new, {} known already{invalid}",
+                    "{imported}{} in {:.1} s ({} events/s): {} new, {} known already{invalid}{registry}",
                     count_of(self.events, "event"),
                     self.seconds,
                     grouped(rate as u64),

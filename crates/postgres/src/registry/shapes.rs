@@ -63,7 +63,7 @@ impl Shapes {
             let lifts = &shapes.lifts[first..];
             for (place, entry) in versions.iter().enumerate() {
                 let behind = versions.iter().zip(lifts).skip(place + 1).take_while(|(_, (.., lift))| lift.is_some());
-                if let Some((end, _)) = behind.filter(|(entry, _)| !entry.row.is_deleted).last() {
+                if let Some((end, _)) = behind.last() {
                     newest.insert(entry.row.version.to_string(), end.row.version.into());
                 }
             }

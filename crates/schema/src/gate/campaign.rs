@@ -122,7 +122,7 @@ fn evolve(desk: &mut Desk, steps: &[Evolve], seeds: &[u32]) -> Result<Vec<Fields
             continue;
         }
         prop_assert_eq!(draft.schema.version, from + 1);
-        desk.apply(&draft.change(&catalogue, id(2)));
+        desk.apply(&draft.change(&catalogue, &[], id(2)));
         versions.push(next.clone());
         fields = next;
     }

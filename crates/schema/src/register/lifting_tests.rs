@@ -175,7 +175,7 @@ fn a_hole_is_told_and_closed_later() {
     );
     let catalogue = desk.gate.catalogue();
     assert_eq!(mended.try_on(&catalogue, [&event]).unwrap().events, 1);
-    let change = mended.change(&catalogue, id(9));
+    let change = mended.change(&catalogue, &[], id(9));
     assert_eq!(
         (change.record[0].event_type.as_str(), change.record[0].metadata.actor.as_deref(), change.schemas.len()),
         ("SchemaUpcasterAdded", Some("ada"), 1)

@@ -206,7 +206,7 @@ fn a_registration_is_recorded() {
     let mut schema = deposits()[2].clone();
     schema["properties"]["by"] = json!({"type":"string"});
     let draft = desk.draft(&proposal(&schema, None)).unwrap();
-    let change = draft.change(&desk.gate.catalogue(), id(5));
+    let change = draft.change(&desk.gate.catalogue(), &["billing".to_owned()], id(5));
     let [record] = &change.record[..] else { panic!() };
     assert_eq!(
         (record.id, record.event_type.as_str(), record.metadata.actor.as_deref()),
@@ -219,6 +219,7 @@ fn a_registration_is_recorded() {
     );
     assert_eq!(data["schema"], json!(schema.to_string()));
     assert!(data["changes"][0].as_str().unwrap().contains("/by"), "{data}");
+    assert_eq!(data["acknowledged"], json!(["billing"]));
     assert_eq!((change.expected, change.schemas.len(), &change.schemas[0]), (Generation(3), 1, &draft.schema));
 }
 

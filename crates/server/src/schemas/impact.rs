@@ -1,16 +1,16 @@
 //! Who reads a type, and whether a version of its schema suits them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use pacioli_api::schemas::{Impact, ImpactOf, ImpactedReader, ReaderCheck, ReaderKind};
-use pacioli_core::schemas::{NamedReader, Semver, SemverRange, TrackedConsumer, Understanding};
-use pacioli_core::{EventType, Timestamp};
-use pacioli_core::{ReadError, StoreError};
+use pacioli_core::schemas::{Semver, SemverRange, TrackedConsumer, Understanding};
+use pacioli_core::{Category, EventType, Filter, PayloadChoice, ReadError, ReadLog, StoreError};
 use pacioli_projection::service::ProjectionReader;
 use pacioli_schema::register;
 
 use super::comparing::{no_schema, version_of};
-use super::readers::Known;
+use super::readers::{self, Reader};
 use super::{Registry, RegistryError, change, size};
 
 impl Registry {
@@ -72,70 +72,107 @@ impl Registry {
         semver: Option<Semver>,
         acknowledged: &[String],
     ) -> Result<Vec<ImpactedReader>, RegistryError> {
+        let check = |reader: &str, ranges: &[SemverRange], is_gone: bool| {
+            let suits = |semver| !ranges.is_empty() && ranges.iter().all(|range| range.contains(semver));
+            if acknowledged.iter().any(|name| name == reader) {
+                ReaderCheck::Acknowledged
+            } else if semver.is_some_and(suits) {
+                ReaderCheck::OptedIn
+            } else if is_gone {
+                ReaderCheck::Gone
+            } else {
+                ReaderCheck::Unchecked
+            }
+        };
+        let mut occurrences = Occurrences { registry: self, event_type, known: HashMap::new() };
         let mut readers = Vec::new();
         if let Some(models) = self.read_models() {
             let projections = models.readers().await;
             let projections = projections
                 .map_err(|error| RegistryError::Read(ReadError::Store(StoreError::new(error.to_string()))))?;
-            readers.extend(projections.iter().filter_map(|reader| self.projection(reader, event_type)));
+            for reader in &projections {
+                let categories = &reader.projection.categories;
+                let category = categories.first().map_or("", |category| category.as_str());
+                if reader.projection.wants(event_type, category) && occurrences.lie_in(categories).await? {
+                    let ranges = understood(&reader.projection.understands, event_type);
+                    let status = check(reader.projection.name.as_str(), &ranges, false);
+                    readers.push(ImpactedReader { status, ..self.projection(reader, event_type, &ranges) });
+                }
+            }
         }
-        let named = self.inner.readers.all().await?;
-        let tracked = self.inner.rows.tracked_consumers().await?;
-        let of_that_name = |known: &Known| tracked.iter().find(|consumer| consumer.name == known.latest.name);
         let now = self.now();
-        readers.extend(
-            named
-                .iter()
-                .filter(|known| reads(&known.latest, event_type))
-                .map(|known| of_name(known, of_that_name(known), event_type, now)),
-        );
-        // One that gave a name for reading too is known by what it asked for.
-        let is_named = |consumer: &&TrackedConsumer| named.iter().any(|known| known.latest.name == consumer.name);
-        readers.extend(tracked.iter().filter(|consumer| !is_named(consumer)).map(of_tracked));
-        for reader in &mut readers {
-            let range = reader.understands.as_deref().and_then(|range| range.parse::<SemverRange>().ok());
-            reader.status = if acknowledged.contains(&reader.name) {
-                ReaderCheck::Acknowledged
-            } else if semver.zip(range).is_some_and(|(semver, range)| range.contains(semver)) {
-                ReaderCheck::OptedIn
-            } else {
-                ReaderCheck::Unchecked
-            };
+        let named = self.inner.readers.all(now).await?;
+        let tracked = self.inner.rows.tracked_consumers().await?;
+        for reader in named.iter().filter(|reader| readers::reads(&reader.latest, event_type)) {
+            let categories = reader.latest.categories.iter().map(|name| Category::from_storage(&**name));
+            if occurrences.lie_in(&categories.collect::<Vec<_>>()).await? {
+                let ranges = understood(&reader.latest.understands, event_type);
+                let status = check(&reader.latest.name, &ranges, reader.is_gone(&tracked, now));
+                let impacted = of_name(reader, reader.tracked(&tracked), &ranges);
+                readers.push(ImpactedReader { status, ..impacted });
+            }
         }
+        // One that gave a name for reading too is known by what it asked for.
+        let is_named = |consumer: &&TrackedConsumer| named.iter().any(|reader| reader.latest.name == consumer.name);
+        let of_tracked = |consumer| {
+            let impacted = of_tracked(consumer);
+            ImpactedReader { status: check(&impacted.name, &[], false), ..impacted }
+        };
+        readers.extend(tracked.iter().filter(|consumer| !is_named(consumer)).map(of_tracked));
         readers.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         Ok(readers)
     }
 
-    fn projection(&self, reader: &ProjectionReader, event_type: &EventType) -> Option<ImpactedReader> {
+    fn projection(&self, reader: &ProjectionReader, event_type: &EventType, ranges: &[SemverRange]) -> ImpactedReader {
         let ProjectionReader { projection, checkpoint, runs } = reader;
-        // Of its categories, those in which the type occurs are not known.
-        let category = projection.categories.first().map_or("", |category| category.as_str());
-        projection.wants(event_type, category).then(|| ImpactedReader {
+        ImpactedReader {
             kind: ReaderKind::Projection,
             name: projection.name.to_string(),
             fields: projection.fields(event_type).unwrap_or_default(),
-            understands: understood(&projection.understands, event_type),
+            understands: told(ranges),
             last_read_at: runs.then(|| self.now()),
             checkpoint: Some(checkpoint.clone()),
             status: ReaderCheck::Unchecked,
-        })
+        }
     }
 }
 
-/// Whether a reader asked for events of a type.
-fn reads(reader: &NamedReader, event_type: &EventType) -> bool {
-    reader.types.is_empty() || reader.types.contains(event_type)
+/// In which categories events of a type are stored, as far as that is asked.
+struct Occurrences<'r> {
+    registry: &'r Registry,
+    event_type: &'r EventType,
+    known: HashMap<Vec<Category>, bool>,
 }
 
-fn of_name(known: &Known, tracked: Option<&TrackedConsumer>, event_type: &EventType, now: Timestamp) -> ImpactedReader {
-    let reader = &known.latest;
+impl Occurrences<'_> {
+    /// Whether one may lie in any of these; no categories are all that there are, where one may come whatever is stored.
+    async fn lie_in(&mut self, categories: &[Category]) -> Result<bool, ReadError> {
+        if categories.is_empty() {
+            return Ok(true);
+        }
+        if let Some(known) = self.known.get(categories) {
+            return Ok(*known);
+        }
+        let types = vec![self.event_type.clone()];
+        let filter = Filter { types, categories: categories.to_vec(), ..Filter::default() };
+        let read = ReadLog { after: None, filter, limit: 1, payload: PayloadChoice::None };
+        let page = self.registry.store().read_log(read).await?;
+        // Where the store stopped before the head without having found one, it cannot be told cheaply.
+        let may_lie = !page.events.is_empty() || !page.at_head();
+        self.known.insert(categories.to_vec(), may_lie);
+        Ok(may_lie)
+    }
+}
+
+fn of_name(reader: &Reader, tracked: Option<&TrackedConsumer>, ranges: &[SemverRange]) -> ImpactedReader {
+    let Reader { latest, is_live, .. } = reader;
     ImpactedReader {
-        kind: if known.is_live(now) { ReaderKind::Subscription } else { ReaderKind::Consumer },
-        name: reader.name.to_string(),
+        kind: if *is_live { ReaderKind::Subscription } else { ReaderKind::Consumer },
+        name: latest.name.to_string(),
         fields: Vec::new(),
-        understands: understood(&reader.understands, event_type),
-        last_read_at: Some(reader.read_at).max(tracked.and_then(|consumer| consumer.moved_at)),
-        checkpoint: reader.checkpoint.clone().or_else(|| tracked.map(|consumer| consumer.checkpoint.clone())),
+        understands: told(ranges),
+        last_read_at: Some(latest.read_at).max(tracked.and_then(|consumer| consumer.moved_at)),
+        checkpoint: latest.checkpoint.clone().or_else(|| tracked.map(|consumer| consumer.checkpoint.clone())),
         status: ReaderCheck::Unchecked,
     }
 }
@@ -153,7 +190,12 @@ fn of_tracked(consumer: &TrackedConsumer) -> ImpactedReader {
     }
 }
 
-/// What was said about one type.
-fn understood(understands: &[Understanding], event_type: &EventType) -> Option<String> {
-    understands.iter().find(|one| one.event_type == *event_type).map(|one| one.versions.to_string())
+/// What was said about one type: each of these has to hold.
+fn understood(understands: &[Understanding], event_type: &EventType) -> Vec<SemverRange> {
+    understands.iter().filter(|one| one.event_type == *event_type).map(|one| one.versions.clone()).collect()
+}
+
+fn told(ranges: &[SemverRange]) -> Option<String> {
+    let told: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+    (!told.is_empty()).then(|| told.join(" and "))
 }

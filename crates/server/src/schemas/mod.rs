@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use pacioli_api::schemas::{Change, ReaderStatus, Size};
 use pacioli_core::schemas::{Gate, Generation, RegisteredSchema, RegistryStore};
 use pacioli_core::store::Measure;
-use pacioli_core::{Clock, EventStore, EventType, ReadError, SystemClock};
+use pacioli_core::{Clock, EventStore, EventType, ReadError, SystemClock, Timestamp};
 use pacioli_projection::{ReadModels, WeakReadModels};
 use pacioli_schema::{Catalogue, SchemaGate};
 use prometheus_client::collector::Collector;
@@ -52,7 +52,7 @@ struct Inner {
     gate: Arc<SchemaGate>,
     rows: Arc<dyn RegistryStore>,
     store: Arc<dyn EventStore>,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
     /// Those of the last server that was started over the store.
     models: RwLock<Option<WeakReadModels>>,
     /// When the rows were last begun to be read; held while they are.
@@ -69,8 +69,18 @@ impl fmt::Debug for Registry {
 impl Registry {
     /// The registry of a store that was opened with `gate`: `rows` and `store` are two sides of it.
     pub fn new(gate: Arc<SchemaGate>, rows: Arc<dyn RegistryStore>, store: Arc<dyn EventStore>) -> Registry {
-        let readers = Readers::new(Arc::clone(&rows));
         let clock = SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)));
+        Registry::with_clock(gate, rows, store, Arc::new(clock))
+    }
+
+    /// The same by another clock.
+    pub fn with_clock(
+        gate: Arc<SchemaGate>,
+        rows: Arc<dyn RegistryStore>,
+        store: Arc<dyn EventStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Registry {
+        let readers = Readers::new(Arc::clone(&rows));
         let (models, refreshing) = (RwLock::default(), Mutex::new(None));
         Registry { inner: Arc::new(Inner { gate, rows, store, clock, models, refreshing, readers }) }
     }
@@ -159,12 +169,19 @@ impl Registry {
     }
 
     /// What `/metrics` shows of it.
-    pub(crate) fn measures(&self) -> [Measure; 1] {
-        [Measure {
-            name: "schema_generation",
-            help: "How often the schema registry was changed, as far as this server knows",
-            value: self.generation().0 as f64,
-        }]
+    pub(crate) fn measures(&self) -> [Measure; 2] {
+        [
+            Measure {
+                name: "schema_generation",
+                help: "How often the schema registry was changed, as far as this server knows",
+                value: self.generation().0 as f64,
+            },
+            Measure {
+                name: "schema_readers_not_noted",
+                help: "Reads under names that were not noted, since there are too many, since the server began",
+                value: self.inner.readers.not_noted() as f64,
+            },
+        ]
     }
 
     /// What the gate let pass and counted, since the server began.
@@ -185,7 +202,7 @@ impl Registry {
         self.inner.gate.generation()
     }
 
-    fn now(&self) -> pacioli_core::Timestamp {
+    fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
 }

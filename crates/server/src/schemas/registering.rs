@@ -50,11 +50,11 @@ impl Registry {
                 None => Arc::clone(sample.insert(Arc::new(sample::stored(self, &event_type).await?))),
             };
             let tried = try_on(&draft, &catalogue, events).await?;
-            self.check_readers(&draft, &acknowledged).await?;
+            let looked_after = self.check_readers(&draft, &acknowledged).await?;
             if dry_run {
                 return Ok(registered(&draft, &strangers, tried, None));
             }
-            let change = draft.change(&catalogue, EventId(Uuid::now_v7()));
+            let change = draft.change(&catalogue, &looked_after, EventId(Uuid::now_v7()));
             if let Some(checkpoint) = self.try_change(change, &mut unknown).await? {
                 tracing::info!(
                     event_type = %draft.schema.event_type,
@@ -103,16 +103,18 @@ impl Registry {
         Ok(acknowledged.iter().filter(|name| !is_known(name)).map(warn).collect())
     }
 
-    /// A break is only made once somebody looked after everybody who reads the type.
-    async fn check_readers(&self, draft: &Draft, acknowledged: &[String]) -> Result<(), RegistryError> {
+    /// A break is only made once somebody looked after everybody who reads the type. Gives the names of those that were
+    /// acknowledged.
+    async fn check_readers(&self, draft: &Draft, acknowledged: &[String]) -> Result<Vec<String>, RegistryError> {
         let is_break = size(draft.size) == Size::Major && !draft.changes.is_empty();
         if !is_break {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let schema = &draft.schema;
         let readers = self.readers_of(&schema.event_type, Some(schema.semver), acknowledged).await?;
         if readers.iter().all(|reader| reader.status != ReaderCheck::Unchecked) {
-            return Ok(());
+            let acknowledged = readers.into_iter().filter(|reader| reader.status == ReaderCheck::Acknowledged);
+            return Ok(acknowledged.map(|reader| reader.name).collect());
         }
         let problem = self.unchecked(draft, &readers);
         let breaks = |change: &&Change| change.breaks_backward || change.breaks_forward;

@@ -77,7 +77,9 @@ impl Offer {
 pub(super) fn refused(problem: Problem) -> Failure {
     let hint = match problem.kind() {
         Kind::SchemaIncompatible if problem.member("readers").is_some() => {
-            "`pacioli schema impact TYPE` shows who reads the type, which fields, and when they last did."
+            "`pacioli schema impact TYPE` shows who reads the type, which fields, and when they last did; --acknowledge NAME says \
+             that one was looked after. `pacioli schema readers` lists those that gave their names, and --forget NAME takes \
+             away one that reads no more."
         }
         Kind::SchemaIncompatible => {
             "`pacioli schema diff TYPE@VERSION FILE` shows each change; --upcaster FILE registers a break with what lifts \

@@ -7,7 +7,7 @@ use pacioli_api::schemas::ReaderStatus;
 use pacioli_api::{json, time};
 
 use crate::failure::Failure;
-use crate::output::{Column, Form, OutputArgs, Table, grouped, say};
+use crate::output::{Column, Form, OutputArgs, Table, grouped, plain, say};
 use crate::read_models::ReadModelsDoor;
 use crate::target::StoreArgs;
 
@@ -22,11 +22,17 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// List the readers that gave their names: what they understand, wait for and skipped
+///
+/// One that does not follow the log and has not read for 30 days is gone: no break asks for it any more.
 #[derive(Args, Debug)]
 #[command(after_long_help = r#"Examples:
   pacioli schema readers
+  pacioli schema readers --forget night-batch
   pacioli schema readers --output json"#)]
 pub(super) struct Readers {
+    /// Forget the reader of this name, so that no break waits for it; it must not follow the log
+    #[arg(long, value_name = "NAME")]
+    forget: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -35,6 +41,9 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        if let Some(name) = &self.forget {
+            return self.forget(name).await;
+        }
         let readers: Vec<ReaderStatus> =
             ReadModelsDoor::with(&self.store, true, async |door| Ok(door.schemas().readers().await?)).await?;
         let mut out = std::io::stdout().lock();
@@ -54,13 +63,28 @@ impl Readers {
         }
         Ok(out.flush()?)
     }
+
+    async fn forget(&self, name: &str) -> Result<(), Failure> {
+        ReadModelsDoor::with(&self.store, false, async |door| Ok(door.schemas().forget_reader(name).await?)).await?;
+        let mut out = std::io::stdout().lock();
+        match self.output.form() {
+            Form::Json => writeln!(out, "{}", serde_json::json!({ "forgotten": name }))?,
+            Form::Table => writeln!(out, "forgotten: {}", plain(name))?,
+        }
+        Ok(out.flush()?)
+    }
 }
 
 fn cells(reader: &ReaderStatus) -> Vec<String> {
     let stated = if reader.schemas.is_empty() { "(any)".to_owned() } else { reader.schemas.join(", ") };
     vec![
         reader.name.clone(),
-        if reader.live { "yes" } else { "no" }.to_owned(),
+        match reader {
+            ReaderStatus { live: true, .. } => "yes",
+            ReaderStatus { gone: true, .. } => "gone",
+            ReaderStatus { .. } => "no",
+        }
+        .to_owned(),
         stated,
         reader.waits_for.clone().unwrap_or_else(|| "-".to_owned()),
         grouped(reader.skipped),
