@@ -58,11 +58,7 @@ impl Names {
     /// The data of the log's row `e` in the newest shape, as an expression. Behind a foreign table it comes so.
     pub(super) fn shape(&self) -> String {
         match self.is_beside_the_log {
-            // What the system records about itself is as it is.
-            true => format!(
-                "CASE WHEN e.stream LIKE '$%' THEN e.data::jsonb ELSE {}.shape_of(e.type, e.schema_version, e.data) END",
-                self.schema
-            ),
+            true => format!("{}.shape_of(e.type, e.schema_version, e.data)", self.schema),
             false => "e.data::jsonb".to_owned(),
         }
     }
@@ -71,8 +67,7 @@ impl Names {
     pub(super) fn shape_version(&self) -> String {
         match self.is_beside_the_log {
             true => format!(
-                "CASE WHEN e.data IS NULL OR e.stream LIKE '$%' THEN e.schema_version \
-                 ELSE {}.shape_version(e.type, e.schema_version) END",
+                "CASE WHEN e.data IS NULL THEN e.schema_version ELSE {}.shape_version(e.type, e.schema_version) END",
                 self.schema
             ),
             false => "e.schema_version".to_owned(),

@@ -84,33 +84,6 @@ async fn what_a_document_says_is_never_read_as_sql() {
     assert_eq!(client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
-#[tokio::test]
-async fn what_the_system_records_is_shown_as_it_is() {
-    let (url, store) = served("shapes_system").await;
-    let steps = r#"[{"op":"move","from":"/a","path":"/b"}]"#;
-    let schemas =
-        vec![json_schema("Told", 1, "1.0.0", "true", None), json_schema("Told", 2, "2.0.0", "true", Some(steps))];
-    register(&store, schemas, vec![]).await;
-    let client = client(&url).await;
-    for stream in ["$told-1", "told-1"] {
-        let told = NewEvent {
-            schema_version: Some(1),
-            ..NewEvent::json(EventId(Uuid::now_v7()), EventType::new("Told").unwrap(), r#"{"a":1}"#)
-        };
-        let append = Append::to(StreamName::new(stream).unwrap(), ExpectedVersion::Any, vec![told]);
-        assert!(matches!(store.append(append).await.unwrap(), pacioli_core::AppendOutcome::Appended { .. }));
-    }
-    let sql = "SELECT l.schema_version, l.data::text, s.schema_version, s.data::jsonb::text FROM pacioli.log l
-                 JOIN pacioli.shaped_events s USING (position) WHERE l.stream = $1";
-    let seen = async |stream: &str| {
-        let row = client.query_one(sql, &[&stream]).await.unwrap();
-        (row.get::<_, i32>(0), row.get::<_, String>(1), row.get::<_, i32>(2), row.get::<_, String>(3))
-    };
-    let as_it_is = (1, r#"{"a": 1}"#.to_owned(), 1, r#"{"a": 1}"#.to_owned());
-    assert_eq!(seen("$told-1").await, as_it_is);
-    assert_eq!(seen("told-1").await, (2, r#"{"b": 1}"#.to_owned(), 2, r#"{"b": 1}"#.to_owned()));
-}
-
 /// Documents and data of a small world, so that steps meet what earlier ones left.
 struct Maker(Random);
 

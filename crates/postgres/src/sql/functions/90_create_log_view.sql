@@ -1,4 +1,4 @@
--- The log for any SQL client, in the newest shape that is registered; what the system records about itself is as it is.
+-- The log for any SQL client, in the newest shape that is registered.
 CREATE OR REPLACE VIEW {schema}.log AS
 SELECT part AS partition,
        position,
@@ -7,10 +7,9 @@ SELECT part AS partition,
        CASE strpos(stream, '-') WHEN 0 THEN '' ELSE substr(stream, strpos(stream, '-') + 1) END AS key,
        version,
        type,
-       CASE WHEN data IS NULL OR stream LIKE '$%' THEN schema_version
-            ELSE {schema}.shape_version(type, schema_version) END AS schema_version,
+       CASE WHEN data IS NULL THEN schema_version ELSE {schema}.shape_version(type, schema_version) END AS schema_version,
        id,
-       CASE WHEN stream LIKE '$%' THEN data::jsonb ELSE {schema}.shape_of(type, schema_version, data) END AS data,
+       {schema}.shape_of(type, schema_version, data) AS data,
        raw,
        metadata::jsonb AS metadata,
        tags,
@@ -23,9 +22,8 @@ SELECT part AS partition,
 -- The same with the columns of `events`, for read models in another database, which call no function of this one.
 CREATE OR REPLACE VIEW {schema}.shaped_events AS
 SELECT part,
-       CASE WHEN data IS NULL OR stream LIKE '$%' THEN schema_version
-            ELSE {schema}.shape_version(type, schema_version) END AS schema_version,
+       CASE WHEN data IS NULL THEN schema_version ELSE {schema}.shape_version(type, schema_version) END AS schema_version,
        position, version, recorded_at, occurred_at, id, stream, type,
-       CASE WHEN stream LIKE '$%' THEN data ELSE {schema}.shape_json(type, schema_version, data) END AS data,
+       {schema}.shape_json(type, schema_version, data) AS data,
        raw, metadata, tags
   FROM {schema}.events;
