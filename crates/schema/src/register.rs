@@ -411,8 +411,7 @@ impl Draft {
     /// are passed over.
     ///
     /// So are events that already are not what their own version says (stored before it was registered, or in mode `warn`):
-    /// no upcaster can be blamed for them, and it is told how many they are. And so are all where the schema is known. Where no upcaster comes with it, a field
-    /// that is missing is no fault: the schema was found compatible, so its readers take a default for it.
+    /// no upcaster can be blamed for them, and it is told how many they are. And so are all where the schema is known.
     ///
     /// An upcaster is tried on data made of the older schema where no event of that is stored.
     pub fn try_on<'a>(
@@ -425,16 +424,18 @@ impl Draft {
         let entries = &entries[..entries.partition_point(|entry| entry.row.version < self.schema.version)];
         let before = entries.last().filter(|_| self.upcaster.is_some());
         let mut is_before_tried = false;
-        let mut unlike = 0_usize;
+        let (mut unlike, mut strange) = (0_usize, 0_usize);
         let mut roads: HashMap<u32, Option<Road>> = HashMap::new();
         let mut tried = 0;
         for event in events {
             let version = event.schema_version;
-            let place = entries.binary_search_by_key(&version, |entry| entry.row.version);
-            let Ok(place) = place else { continue };
             if event.event_type != self.schema.event_type || event.data.is_empty() {
                 continue;
             }
+            // Its number may have been in use before anything was registered under it.
+            strange += usize::from(version == self.schema.version && self.compiled.check(&event.data).is_err());
+            let place = entries.binary_search_by_key(&version, |entry| entry.row.version);
+            let Ok(place) = place else { continue };
             let entry = &entries[place];
             let road = roads.entry(version).or_insert_with(|| self.road(entry, &entries[place + 1..]));
             let is_as_said = entry.schema().is_ok_and(|schema| schema.check(&event.data).is_ok());
@@ -445,11 +446,6 @@ impl Draft {
                 None => "cannot be lifted: its data cannot be read by its schema, or grows over every bound".to_owned(),
                 Some(data) => match self.compiled.check(&data) {
                     Ok(()) => {
-                        tried += 1;
-                        continue;
-                    }
-                    // A reader takes the default for a required field that has one; what is missing besides was told.
-                    Err(broken) if self.upcaster.is_none() && broken.rule == "required" => {
                         tried += 1;
                         continue;
                     }
@@ -473,6 +469,13 @@ impl Draft {
             return Err(RegisterError::Sample { problem });
         }
         let mut warnings = Vec::new();
+        if strange > 0 {
+            warnings.push(format!(
+                "{strange} of the stored events that were looked at say version {} already and are not what it says; `pacioli \
+                 check` tells where and why",
+                self.schema.version
+            ));
+        }
         if unlike > 0 {
             warnings.push(format!(
                 "{unlike} of the stored events that were looked at are not what their own version says, and nothing was tried \

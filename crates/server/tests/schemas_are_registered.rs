@@ -330,7 +330,7 @@ async fn a_file_that_understands_an_older_major_is_held_against_events_as_it_see
     }
     let wrong = models.add("wrong.sql", &file("wrong", "^1", "amount_cents")).await;
     assert_eq!(wrong.status, 422, "{}", wrong.text());
-    assert!(wrong.text().contains("there are :data.amount"), "{}", wrong.text());
+    assert!(wrong.text().contains("there are `:data.amount`"), "{}", wrong.text());
 }
 
 #[tokio::test]

@@ -102,8 +102,11 @@ fn table() -> Vec<(String, String, bool, bool, &'static str)> {
 #[test]
 fn changes_break_whom_avros_resolution_says() {
     for (old, new, backward, forward, word) in table() {
-        let changes = parse(&new).changes_by_confluent(&parse(&old));
-        let breaks = (changes.iter().any(|one| one.breaks_backward), changes.iter().any(|one| one.breaks_forward));
+        let changes = parse(&new).changes_since(&parse(&old));
+        // That what is gone is missed is no matter of resolution.
+        let is_missed = |one: &Change| one.sentence.contains("no longer see what it says there");
+        let breaks_backward = changes.iter().any(|one| one.breaks_backward && !is_missed(one));
+        let breaks = (breaks_backward, changes.iter().any(|one| one.breaks_forward));
         assert_eq!(breaks, (backward, forward), "{old} -> {new}: {changes:#?}");
         assert!(changes.iter().any(|one| one.sentence.contains(word)) || word.is_empty(), "{changes:#?}");
         assert_eq!(changes.is_empty(), word.is_empty(), "{old} -> {new}: {changes:#?}");
