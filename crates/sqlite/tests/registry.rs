@@ -103,7 +103,7 @@ async fn without_a_gate_nothing_is_appended_to_a_store_that_has_schemas() {
     register(&store, placed()).await;
     let head = store.head().await.expect("the head");
     let assert_closed = async |store: SqliteStore| {
-        for name in ["order-1", REGISTRY_STREAM] {
+        for name in ["order-1", "$told-1"] {
             let request = Append::to(StreamName::from_storage(name), ExpectedVersion::Any, vec![event(2, "Placed")]);
             match store.append(request).await {
                 Err(AppendError::Denied { reason }) => assert!(reason.contains("without a schema gate"), "{reason}"),

@@ -194,6 +194,14 @@ fn an_upcaster_is_tried_on_what_is_stored() {
     assert_eq!(noted.try_on(&catalogue, &events).unwrap().events, 2);
     let error = noted.try_on(&catalogue, [&stored(TYPE, 2, &json!({"amount":1,"memo":7}))]).unwrap_err().to_string();
     assert!(error.contains("/memo"), "{error}");
+    // A number may have been in use before: what is stored under it is told of, and no reason to refuse.
+    let early =
+        noted.try_on(&catalogue, [&stored(TYPE, 3, &json!({"amount":"1"})), &stored(TYPE, 3, &json!({"amount":1}))]);
+    let early = early.unwrap().warnings;
+    assert!(
+        early.iter().any(|one| one.starts_with("1 of the stored events") && one.contains("version 3")),
+        "{early:?}"
+    );
     // Behind a hole nothing is tried.
     desk.set(SettingScope::Global, "level", Some("none"));
     let broken = desk.draft(&proposal(&third, None)).unwrap();
