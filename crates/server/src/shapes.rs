@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -267,6 +268,7 @@ impl EventStore for View {
             shaper: shaper.clone(),
             noting,
             deliveries,
+            ahead: None,
             heartbeat,
             told: Instant::now(),
             last: None,
@@ -316,6 +318,8 @@ impl EventStore for View {
 /// A subscription of one reader.
 struct Following {
     deliveries: Deliveries,
+    /// What came while the delivery before it was lifted.
+    ahead: Option<Option<Result<Delivery, ReadError>>>,
     store: Arc<dyn EventStore>,
     shaper: Shaper,
     noting: Noting,
@@ -333,8 +337,21 @@ impl Following {
             return Some(Err(error));
         }
         loop {
-            let delivery = match self.deliveries.next().await? {
-                Ok(delivery) => self.shaped(delivery).await,
+            let delivery = match self.ahead.take() {
+                Some(delivery) => delivery,
+                None => self.deliveries.next().await,
+            };
+            let delivery = match delivery? {
+                Ok(delivery) => {
+                    if !self.shaper.changes_nothing() {
+                        // Who is behind has the next events read from storage while these are lifted.
+                        self.ahead = match futures::poll!(self.deliveries.next()) {
+                            Poll::Ready(next) => Some(next),
+                            Poll::Pending => None,
+                        };
+                    }
+                    self.shaped(delivery).await
+                }
                 Err(error) => Err(error),
             };
             if let Some(delivery) = delivery.transpose() {

@@ -79,6 +79,8 @@ pub(super) fn log(
                 let next = ReadLog { after: Some(end.clone()), limit: left.limit(), ..state.read.clone() };
                 let view = Arc::clone(&view);
                 state.ahead.spawn(async move { view.stored(next).await });
+                // It would begin on this thread, and so only once the page at hand is done with.
+                tokio::task::yield_now().await;
             }
             let page = view.show(&state.read.filter, state.budget.limit(), stored).await?;
             if page.checkpoint != end {

@@ -280,6 +280,8 @@ mod tests {
         }
     }
 
+    // What is no descriptor is told from text by the language itself.
+    #[cfg(feature = "protobuf")]
     #[tokio::test]
     async fn a_schema_is_avro_unless_it_says_otherwise() {
         let subject = Subject::new("Order").unwrap();
