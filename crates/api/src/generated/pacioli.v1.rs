@@ -2752,7 +2752,7 @@ pub struct ImpactedReader {
     /// How far it had come by then.
     #[prost(string, optional, tag = "6")]
     pub checkpoint: ::core::option::Option<::prost::alloc::string::String>,
-    /// `acknowledged`, `opted_in` or `unchecked`.
+    /// `acknowledged`, `opted_in`, `gone` or `unchecked`.
     #[prost(string, tag = "7")]
     pub status: ::prost::alloc::string::String,
 }

@@ -70,15 +70,15 @@ async fn what_a_document_says_is_never_read_as_sql() {
         [first, json_schema(&event_type(n), 2, "2.0.0", "true", Some(&steps(n)))]
     });
     register(&store, schemas.collect(), vec![]).await;
-    for n in 0..ends.len() {
-        let data = json!({"parts": format!("a{}b", ends[n])}).to_string();
+    for (n, end) in ends.iter().enumerate() {
+        let data = json!({"parts": format!("a{end}b")}).to_string();
         let document = format!(r#"{{"from":1,"to":2,"steps":{}}}"#, steps(n));
         let upcaster = Upcaster::parse(&document).unwrap();
         let expected = Chain::new([&upcaster]).lift(&Bytes::from(data.clone()));
         let expected: Value = serde_json::from_slice(&expected).unwrap();
         let sql = "SELECT pacioli.shape_of($1, 1, $2::text::json)::text";
         let made: String = client.query_one(sql, &[&event_type(n), &data]).await.unwrap().get(0);
-        assert_eq!(serde_json::from_str::<Value>(&made).unwrap(), expected, "{}", ends[n]);
+        assert_eq!(serde_json::from_str::<Value>(&made).unwrap(), expected, "{end}");
     }
     let sql = "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'owned%'";
     assert_eq!(client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);

@@ -17,6 +17,7 @@ const PROTOBUF: [&str; 2] =
     ["syntax = \"proto3\"; message M { int64 a = 1; }", "syntax = \"proto3\"; message M { int64 b = 1; }"];
 
 /// A type with two versions and an upcaster between them. Another type has the first number.
+#[expect(clippy::unwrap_used, reason = "what is not taken fails the test")]
 fn desk(format: SchemaFormat, texts: [&str; 2]) -> Desk {
     let mut desk = Desk::default();
     let other = Proposal { event_type: EventType::new("Other").unwrap(), ..proposal(&json!({}), None) };

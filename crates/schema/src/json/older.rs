@@ -34,7 +34,7 @@ pub(super) fn in_draft_7(schema: &Value, draft: Draft, names_it: &dyn Fn(&Value)
             let is_4 = draft == Draft::Draft4;
             let mut written = Map::new();
             for (name, value) in members {
-                let is_known = !NOT_IN_DRAFT_6.contains(&&**name) && !(is_4 && NOT_IN_DRAFT_4.contains(&&**name));
+                let is_known = !(NOT_IN_DRAFT_6.contains(&&**name) || is_4 && NOT_IN_DRAFT_4.contains(&&**name));
                 match (name.as_str(), value) {
                     ("$schema", _) if names_it(schema) => drop(written.insert(name.clone(), DRAFT_7.into())),
                     ("id", Value::String(_)) if is_4 => drop(written.insert("$id".to_owned(), value.clone())),
