@@ -35,7 +35,7 @@ impl ReadModelsDoor {
             OpenedEngine::Server(client) => return Ok(ReadModelsDoor { client, host: None }),
             OpenedEngine::InProcess(opened) => opened,
         };
-        let options = OpenReadModels { schemas: Some(opened.schemas.clone()), ..OpenReadModels::default() };
+        let options = OpenReadModels::default();
         let closed = opened.engine.closed().boxed();
         let models = Box::pin(opened.engine.open_read_models(options)).await?;
         let host = Host::start(opened.store, Models::On(models), Some(opened.schemas)).await?;

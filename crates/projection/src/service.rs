@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError, Weak};
 use std::time::Duration;
 
 use pacioli_core::place::Checkpoint;
-use pacioli_core::schemas::Gate;
 use pacioli_core::{Clock, EventStore, ReadError, StoreError, SystemClock};
 use serde::Serialize;
 use tokio::sync::{Mutex, watch};
@@ -42,8 +41,6 @@ pub struct ReadModelsOptions {
     pub stalled_after: Duration,
     /// Bytes of point reads that are kept in memory.
     pub cache_bytes_max: u64,
-    /// The store's gate, where it has one: new files are held against events as their handlers will see them.
-    pub gate: Option<Arc<dyn Gate>>,
     /// The time, for ages and schedules. No decision about order depends on it.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,7 +65,6 @@ impl Default for ReadModelsOptions {
             lease_for: Duration::from_secs(3),
             stalled_after: Duration::from_secs(300),
             cache_bytes_max: 32 << 20,
-            gate: None,
             clock: Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
         }
     }

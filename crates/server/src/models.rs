@@ -10,7 +10,6 @@ use pacioli_projection::{Engine, ReadModels, ReadModelsOptions};
 use pacioli_sqlite::{SqliteModels, SqliteStore};
 
 use crate::open::{OpenError, data_directory, postgres_location, shown_url};
-use crate::schemas::Registry;
 
 /// The read models that a server answers for.
 #[derive(Clone)]
@@ -44,8 +43,6 @@ pub struct OpenReadModels {
     pub reader: Option<String>,
     /// How they are run.
     pub run: ReadModelsOptions,
-    /// The store's schema registry: what looks at stored events before a file runs sees them as handlers will.
-    pub schemas: Option<Registry>,
 }
 
 impl EngineSource {
@@ -54,11 +51,8 @@ impl EngineSource {
     /// # Errors
     /// What is wrong with a URL, or why the engine cannot keep them and what to do.
     pub async fn open_read_models(&self, options: OpenReadModels) -> Result<ReadModels, OpenError> {
-        let OpenReadModels { url, reader, run, schemas } = options;
+        let OpenReadModels { url, reader, run } = options;
         let (engine, store) = self.open_engine(url, reader).await?;
-        // Each projection sees events in its own shape, so they are read as they are stored.
-        let gate = schemas.map(|schemas| Arc::clone(schemas.gate()) as _);
-        let run = ReadModelsOptions { gate: gate.or(run.gate.clone()), ..run };
         let models = ReadModels::start(engine, store, run).await;
         models.map_err(|error| match error {
             EngineError::Store(error) => OpenError::Store(error),

@@ -73,7 +73,7 @@ async fn a_store_may_be_opened_again_once_its_server_has_ended() {
         let opened = open_store_with(&url, OpenOptions::default()).await;
         let Opened { store, engine, schemas, .. } = opened.unwrap_or_else(|error| panic!("round {round}: {error}"));
         let closed = engine.closed();
-        let options = OpenReadModels { schemas: Some(schemas.clone()), ..OpenReadModels::default() };
+        let options = OpenReadModels::default();
         let models = engine.open_read_models(options).await.unwrap();
         drop(engine);
         let server = Server::listen(config()).await.unwrap().serve(store, Models::On(models), Some(schemas)).await;

@@ -43,11 +43,7 @@ impl TestServer {
 
     /// A server over an embedded store with read models.
     pub(crate) async fn with_read_models(config: ServerConfig, opened: &Opened) -> TestServer {
-        let models = opened
-            .engine
-            .open_read_models(OpenReadModels { schemas: Some(opened.schemas.clone()), ..OpenReadModels::default() })
-            .await
-            .expect("read models");
+        let models = opened.engine.open_read_models(OpenReadModels::default()).await.expect("read models");
         let listening = Server::listen(config).await.expect("the server listens");
         TestServer::run(
             listening.serve(Arc::clone(&opened.store), Models::On(models), Some(opened.schemas.clone())).await,

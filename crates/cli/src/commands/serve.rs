@@ -113,7 +113,7 @@ impl Serve {
         };
         let Opened { store, made, engine, schemas } = target::open_store(&url, options).await?;
         made.iter().for_each(|line| self.say(line, serde_json::json!({ "made": line })));
-        let models = self.read_models.open(&engine, &schemas, self.log_format).await?;
+        let models = self.read_models.open(&engine, self.log_format).await?;
         let server = listening.serve(Arc::clone(&store), models.clone(), Some(schemas)).await;
         self.say_where(&server, &url)?;
         // Before the first request, so that who asks for a read model at once does not find it missing.

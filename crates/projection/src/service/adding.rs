@@ -158,7 +158,8 @@ impl ReadModels {
     async fn check(&self, projection: &Projection) -> Result<Vec<Finding>, CommandError> {
         let mut findings = self.shared().engine.check(projection).await?;
         let shared = self.shared();
-        let checked = check_paths(projection, &*shared.store, shared.options.gate.as_deref()).await;
+        let gate = shared.engine.gate();
+        let checked = check_paths(projection, &*shared.store, gate.as_deref()).await;
         findings.extend(checked.map_err(CommandError::Store)?);
         findings.sort_by_key(|finding| (finding.severity == Severity::Warning, finding.line));
         if findings.iter().any(|finding| finding.severity == Severity::Error) {

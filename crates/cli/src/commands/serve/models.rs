@@ -7,7 +7,6 @@ use clap::Args;
 use pacioli_projection::file::{Finding, Severity};
 use pacioli_projection::service::{Adding, CommandError};
 use pacioli_projection::{ReadModels, ReadModelsOptions};
-use pacioli_server::schemas::Registry;
 use pacioli_server::{EngineSource, Models, OpenReadModels};
 use serde_json::json;
 
@@ -63,15 +62,9 @@ impl ReadModelsArgs {
     }
 
     /// Opens the read models of a store. Where nobody asked for them and they cannot be, the server has none and says why.
-    pub(super) async fn open(
-        &self,
-        engine: &EngineSource,
-        schemas: &Registry,
-        log: LogFormat,
-    ) -> Result<Models, Failure> {
+    pub(super) async fn open(&self, engine: &EngineSource, log: LogFormat) -> Result<Models, Failure> {
         let run = ReadModelsOptions { stalled_after: self.stalled_after, ..ReadModelsOptions::default() };
-        let (url, reader, schemas) = (self.read_models.clone(), self.reader.clone(), Some(schemas.clone()));
-        let options = OpenReadModels { url, reader, run, schemas };
+        let options = OpenReadModels { url: self.read_models.clone(), reader: self.reader.clone(), run };
         match Box::pin(engine.open_read_models(options)).await {
             Ok(models) => Ok(Models::On(models)),
             Err(error) if self.is_asked_for() => Err(error.into()),
